@@ -1,0 +1,8 @@
+"""What the pages of the book are made of: mistake boxes, quizzes, reference lists, and the tools
+that execute the chapters (`twins`), measure them (`measure`) and generate pages (`pages`)."""
+
+from mlcourse.book.bibliography import references
+from mlcourse.book.errata import mistake
+from mlcourse.book.quizzes import quiz
+
+__all__ = ["mistake", "quiz", "references"]

@@ -1,0 +1,187 @@
+"""Executed twins of the chapters: `python -m mlcourse.book.twins [--check] [--force] [PATH...]`.
+
+A chapter is written in NAME.md (a MyST notebook). Its twin NAME.ipynb has the same cells, executed,
+with outputs. Only chapters whose text, quiz, boxes or references changed are run again; `--force`
+runs them all, `--check` runs nothing and exits 1 if a twin is behind its text.
+"""
+
+import argparse
+import ast
+import hashlib
+import re
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+from mlcourse.book.bibliography import references
+from mlcourse.book.errata import mistake
+from mlcourse.book.quizzes import quiz
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+SECONDS_A_CELL = 120
+_ELEMENTS = {"mistake": mistake, "quiz": quiz, "references": references}
+# The version of Python is left out: it would change the twins without changing anything in them.
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    },
+}
+_UNSTABLE = re.compile(r" at 0x[0-9a-f]{6,}|(?<![\w./])/(?:root|home|tmp|work|Users)/")
+
+
+class TwinError(Exception):
+    """A chapter that cannot become a twin; the message is one sentence."""
+
+
+def chapters(folder: Path = BOOK) -> list[Path]:
+    """The text of every chapter: the files `N_part/N_name.md` of the book, in order."""
+    return sorted(folder.glob("[0-9]_*/[0-9]*.md"))
+
+
+def read(path: Path) -> NotebookNode:
+    """The chapter at `path` (NAME.md) as a notebook with fixed metadata and stable cell ids."""
+    notebook = jupytext.read(path, fmt="md:myst")
+    notebook.metadata = nbformat.from_dict(_METADATA)
+    seen: Counter[str] = Counter()
+    for cell in notebook.cells:
+        digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+        seen[digest] += 1
+        cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+    return notebook
+
+
+def source_hash(notebook: NotebookNode) -> str:
+    """A hash of the cells and of what the page elements that they call display now."""
+    digest = hashlib.sha256()
+    for cell in notebook.cells:
+        digest.update(f"{cell.cell_type}\n{cell.source}\n{sorted(_plain(cell))}\n".encode())
+        if cell.cell_type == "code":
+            for element in _elements(cell.source):
+                digest.update(element.html.encode())
+    return digest.hexdigest()[:16]
+
+
+def _plain(cell: NotebookNode) -> list[str]:
+    return [f"{key}={value}" for key, value in cell.metadata.items()]
+
+
+def _elements(source: str) -> list[Any]:
+    """The page elements that a cell makes from literals, such as `quiz("backward")`."""
+    lines = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
+    return [
+        _ELEMENTS[node.func.id](*map(ast.literal_eval, node.args))
+        for node in ast.walk(ast.parse("\n".join(lines)))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in _ELEMENTS
+    ]
+
+
+def is_current(path: Path) -> bool:
+    """Whether the twin of the chapter at `path` exists and was made from its present text."""
+    twin = path.with_suffix(".ipynb")
+    if not twin.is_file():
+        return False
+    made = nbformat.read(twin, as_version=4)
+    text = read(path)
+    same_cells = [(c.id, c.source) for c in made.cells] == [(c.id, c.source) for c in text.cells]
+    return same_cells and made.metadata.get("mlcourse", {}).get("source") == source_hash(text)
+
+
+def execute(path: Path) -> NotebookNode:
+    """The chapter at `path`, run from its own folder; TwinError if a cell fails or warns."""
+    notebook = read(path)
+    client = NotebookClient(
+        notebook,
+        timeout=SECONDS_A_CELL,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise TwinError(f"{path.name}: {error.ename}: {error.evalue}\n{error}") from None
+    for number, cell in enumerate(notebook.cells, start=1):
+        for output in cell.get("outputs", []):
+            if problem := output_problem(output):
+                raise TwinError(f"{path.name}, cell {number}: {problem}")
+    notebook.metadata = nbformat.from_dict(
+        {**_METADATA, "mlcourse": {"source": source_hash(notebook)}}
+    )
+    return notebook
+
+
+def output_problem(output: NotebookNode) -> str | None:
+    """What is wrong with an output that readers would see, in a sentence; None if nothing is."""
+    if output.output_type == "error":
+        return f"the cell raised {output.ename}: {output.evalue}"
+    if output.output_type == "stream" and output.name == "stderr":
+        return f"the cell wrote to stderr (a warning, a progress bar?): {output.text.strip()[:300]}"
+    data = output.get("data", {})
+    text = output.get("text", "") or f"{data.get('text/plain', '')}{data.get('text/html', '')}"
+    if found := _UNSTABLE.search(text):
+        return f"the output shows an address or a path of this machine: {found.group().strip()!r}"
+    return None
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write the executed notebook as the twin of the chapter at `path`."""
+    nbformat.validate(notebook)
+    twin = path.with_suffix(".ipynb")
+    twin.write_text(nbformat.writes(notebook, version=4) + "\n", encoding="utf-8")
+
+
+def _update(paths: list[Path], *, force: bool) -> int:
+    failures = 0
+    for path in paths:
+        if not force and is_current(path):
+            print(f"{path.name}: unchanged")
+            continue
+        start = time.perf_counter()
+        try:
+            write(execute(path), path)
+            print(f"{path.name}: executed in {time.perf_counter() - start:.1f} s")
+        except TwinError as error:
+            print(error, file=sys.stderr)
+            failures += 1
+    return 1 if failures else 0
+
+
+def _check(paths: list[Path]) -> int:
+    behind = [path.name for path in paths if not is_current(path)]
+    for name in behind:
+        print(f"{name}: its twin is not made from this text; run `make notebooks`", file=sys.stderr)
+    return 1 if behind else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Bring the twins up to date, or with `--check` only say which are not; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m mlcourse.book.twins", description=__doc__)
+    parser.add_argument("paths", nargs="*", type=Path, help="chapters (NAME.md); all if none")
+    parser.add_argument("--check", action="store_true", help="run nothing, only compare")
+    parser.add_argument("--force", action="store_true", help="run unchanged chapters too")
+    options = parser.parse_args(arguments)
+    paths = [path.with_suffix(".md") for path in options.paths] or chapters()
+    for path in paths:
+        if not path.is_file():
+            parser.error(f"{path} does not exist")
+    return _check(paths) if options.check else _update(paths, force=options.force)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
