@@ -14,8 +14,16 @@ import torch
 
 Kind = Literal["function", "value", "text"]
 
-#: Relative error that a correct answer may have, for each precision of the expected result.
-TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
+#: Relative error that a correct answer may have: for each precision of an expected tensor, and
+#: under `float` for a single number, which does not tell its precision. float64's is below what
+#: a detour by float32 costs.
+TOLERANCE: dict[torch.dtype | type, float] = {
+    torch.float64: 2e-8,
+    torch.float32: 1e-4,
+    torch.float16: 2e-2,
+    torch.bfloat16: 5e-2,
+    float: 1e-4,
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,8 @@ class Question:
     `cases(generator)` draws a list of argument tuples; `use(answer, *args)` gets a result from an
     answer (default: calls it; override it to summarise a random result, or to use an object
     that the answer returns). `reference` is a correct answer. `needs` names questions of the
-    same exercise whose answers this one calls. `seconds` is wall time for all cases.
+    same exercise whose answers this one calls. `parts` names what the answer returns, for the
+    messages: one name, or one for each item of a tuple. `seconds` is wall time for all cases.
 
     For `kind="value"`, `reference` is the value and there are no cases. With `choices` (letter ->
     text) the value is a letter. For `kind="text"` a human gives the points.
@@ -84,7 +93,8 @@ class Question:
     reference: Any = None
     cases: Callable[[torch.Generator], Sequence[tuple[Any, ...]]] = no_cases
     use: Callable[..., Any] = call
-    tolerance: dict[torch.dtype, float] = field(default_factory=lambda: dict(TOLERANCE))
+    parts: tuple[str, ...] = ()
+    tolerance: dict[torch.dtype | type, float] = field(default_factory=lambda: dict(TOLERANCE))
     mistakes: tuple[Mistake, ...] = ()
     variants: tuple[Variant, ...] = ()
     hints: tuple[str, ...] = ()

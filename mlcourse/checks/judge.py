@@ -7,13 +7,15 @@ here looks inside it. Inputs are drawn here, results are compared here.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import inspect
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
-from mlcourse.checks.compare import difference, plain
+from mlcourse.checks.compare import NotData, difference, plain, type_name
 from mlcourse.checks.declare import Mistake, Question
 
 Status = Literal[
@@ -27,6 +29,12 @@ Status = Literal[
     "ungraded",
     "manual",
 ]
+
+#: A result cut into its numbers, texts and tensors, each under the path that leads to it.
+Leaves = dict[tuple, Any]
+
+#: What stands for a leaf that is not there; never equal to one that is.
+ABSENT = ("absent",)
 
 
 @dataclass(frozen=True)
@@ -54,33 +62,272 @@ class Stopped(Exception):
         super().__init__(message)
 
 
+class ForbiddenUse(Exception):
+    """An answer used something forbidden while it ran: `name` is the dotted name of the trap."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(name)
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What an answer did with one case: a plain result or an error, and its arguments after."""
+    """What an answer did with one case.
+
+    A plain result, or what made it unusable (`odd`), or an exception; and the positions of the
+    arguments that it changed.
+    """
 
     value: Any = None
+    odd: str | None = None
     error: tuple[str, str] | None = None
-    changed: Any = None  # the arguments after the call, when the answer changed them
+    changed: tuple[int, ...] = ()
+
+
+class Judge:
+    """Judges answers to one question, with the inputs that `seeds` draw.
+
+    Cases, expected results and what each mistake gives are computed once, so that one judge
+    serves a whole class.
+    """
+
+    def __init__(self, question: Question, seeds: Iterable[int | torch.Generator]) -> None:
+        self.question = question
+        self.cases = [
+            tuple(case)
+            for seed in (seeds if question.kind == "function" else [0])
+            for case in question.cases(as_generator(seed))
+        ]
+        self.mistaken: dict[tuple[int, int], Outcome] = {}
+        if question.kind == "text":
+            return
+        if not self.cases:
+            raise ValueError(f"question {question.name!r} draws no case")
+        self.expected = [observe(question, question.reference, case) for case in self.cases]
+        if broken := [it for it in self.expected if it.error or it.odd]:
+            raise ValueError(f"the reference of {question.name!r} fails: {broken[0]}")
+
+    def __call__(self, answer: Any) -> Verdict:
+        """Judge `answer`. Never raises because of what the answer is or does."""
+        question = self.question
+        if question.kind == "text":
+            return Verdict("manual", "a person reads and grades this answer")
+        if answer is ...:
+            return Verdict("not attempted", f"{question.name} is not answered yet")
+        if question.kind == "function" and not is_callable(answer):
+            return Verdict("failed", f"{question.name} should be a function: define it with `def`")
+        try:
+            outcomes = [observe(question, answer, case) for case in self.cases]
+        except Stopped as stop:
+            return Verdict(stop.status, one_line(str(stop)))
+        except ForbiddenUse as use:
+            return Verdict("forbidden", self.forbids(use.name))
+        return self.compare(outcomes)
+
+    def compare(self, outcomes: list[Outcome]) -> Verdict:
+        """Turn what an answer did with every case into a verdict."""
+        pairs = zip(outcomes, self.expected, strict=True)
+        wrong = {
+            index: paths
+            for index, (outcome, expected) in enumerate(pairs)
+            if (paths := self.wrong_paths(outcome, expected))
+        }
+        if not wrong:
+            return Verdict("passed", "")
+        first = outcomes[min(wrong)]
+        if first.error and first.error[0] == "NotImplementedError":
+            return Verdict("not attempted", f"{self.question.name} is not written yet")
+        status: Status = "error" if first.error else "failed"
+        if mistake := self.explain(outcomes, wrong):
+            return Verdict(status, one_line(mistake.says, 400), mistake.name)
+        return Verdict(status, self.describe(first, self.expected[min(wrong)]))
+
+    def wrong_paths(self, outcome: Outcome, expected: Outcome) -> set[tuple]:
+        return self.unequal(leaves(outcome), leaves(expected))
+
+    def unequal(self, one: Leaves, other: Leaves) -> set[tuple]:
+        return {
+            path
+            for path in one.keys() | other.keys()
+            if difference(
+                one.get(path, ABSENT), other.get(path, ABSENT), tolerance=self.question.tolerance
+            )
+        }
+
+    def explain(self, outcomes: list[Outcome], wrong: dict[int, set[tuple]]) -> Mistake | None:
+        """Find the mistake that gives every wrong part of the answer; None if there is none.
+
+        Among several, the one that gives most of the right parts too.
+        """
+        found = [
+            (index, mistake)
+            for index, mistake in enumerate(self.question.mistakes)
+            if all(
+                not wrong[case] & self.unequal(leaves(outcomes[case]), self.mistake(index, case))
+                for case in wrong
+            )
+        ]
+        if len(found) < 2:
+            return found[0][1] if found else None
+
+        def unlike(index: int) -> int:
+            pairs = [
+                (leaves(outcome), self.mistake(index, i)) for i, outcome in enumerate(outcomes)
+            ]
+            return sum(len(self.unequal(*pair)) for pair in pairs)
+
+        return min(found, key=lambda item: unlike(item[0]))[1]
+
+    def mistake(self, index: int, case: int) -> Leaves:
+        if (index, case) not in self.mistaken:
+            answer = self.question.mistakes[index].answer
+            self.mistaken[index, case] = observe(self.question, answer, self.cases[case])
+        return leaves(self.mistaken[index, case])
+
+    def forbids(self, name: str) -> str:
+        for forbidden in self.question.forbidden:
+            if name in forbidden.traps:
+                return one_line(forbidden.says, 400)
+        return f"{self.question.name} may not use {one_line(name)}"
+
+    def describe(self, outcome: Outcome, expected: Outcome) -> str:
+        """Say what is measurably wrong, for an answer that no mistake explains."""
+        name = self.question.name
+        if outcome.error:
+            kind, text = outcome.error
+            return f"{name} raised {kind}: {text}" if text else f"{name} raised {kind}"
+        if outcome.odd:
+            return f"{name}: {outcome.odd}"
+        if self.question.kind == "value":
+            return self.describe_value(outcome.value, expected.value)
+        parts = self.question.parts
+        wrong = difference(
+            outcome.value,
+            expected.value,
+            tolerance=self.question.tolerance,
+            name=parts[0] if len(parts) == 1 else "the result",
+            parts=parts,
+        )
+        return one_line(wrong or self.describe_changed(outcome, expected), 400)
+
+    def describe_value(self, got: Any, expected: Any) -> str:
+        """Say what kind of value is asked for, never which one."""
+        name = self.question.name
+        if self.question.choices:
+            letters = ", ".join(self.question.choices)
+            if got not in self.question.choices:
+                return f"{name} should be one of the letters {letters}, as a string"
+            return f"{name}: that is not the best choice; read the text again"
+        if type(got) not in (int, float) and type(expected) in (int, float):
+            return f"{name} should be one number"
+        return f"{name} is not the value that we find; work it out again from the text"
+
+    def describe_changed(self, outcome: Outcome, expected: Outcome) -> str:
+        surplus = set(outcome.changed) - set(expected.changed)
+        if not surplus:
+            return "the result is right, but the arguments are not changed as they should be"
+        names = list(inspect.signature(self.question.reference).parameters)
+        changed = names[min(surplus)] if min(surplus) < len(names) else "an argument"
+        return (
+            f"{self.question.name} changes the caller's {changed}: leave the arguments as they "
+            "are and return something new"
+        )
+
+
+def judge(question: Question, answer: Any, seeds: Iterable[int | torch.Generator]) -> Verdict:
+    """Judge one answer to `question` with the inputs that `seeds` draw."""
+    return Judge(question, seeds)(answer)
 
 
 def observe(question: Question, answer: Any, case: Sequence[Any]) -> Outcome:
-    """Use `answer` on a copy of `case` and say what happened. Lets `Stopped` through."""
-    if question.kind == "value":
-        return Outcome(value=plain(answer))
+    """Use `answer` on a copy of `case` and say what happened.
+
+    Lets `Stopped` and `ForbiddenUse` through.
+    """
     arguments = copy_arguments(case)
     try:
-        value = plain(question.use(answer, *arguments))
-    except Stopped:
+        value = plain(answer if question.kind == "value" else question.use(answer, *arguments))
+    except (Stopped, ForbiddenUse, KeyboardInterrupt):
         raise
+    except NotData as error:
+        return Outcome(odd=one_line(str(error)))
     except AnswerError as error:
-        return Outcome(error=(error.kind, error.text))
-    except Exception as error:  # a student's function may raise anything
-        return Outcome(error=(type(error).__name__, first_line(str(error))))
-    changed = any(
-        difference(plain(after), plain(before), exact=True)
-        for after, before in zip(arguments, case)
+        return Outcome(error=(one_line(error.kind, 60), one_line(error.text)))
+    except BaseException as error:  # a student's function may raise anything, SystemExit too
+        return Outcome(error=told(error))
+    if question.choices and isinstance(value, str):
+        value = value.strip().lower()
+    return Outcome(value, changed=changed_arguments(arguments, case))
+
+
+def changed_arguments(after: Sequence[Any], before: Sequence[Any]) -> tuple[int, ...]:
+    """Return the positions of the arguments that are no longer what they were.
+
+    Generators are left out: to draw from one is to change it.
+    """
+    return tuple(
+        index
+        for index, (new, old) in enumerate(zip(after, before, strict=True))
+        if not isinstance(old, torch.Generator) and is_changed(new, old)
     )
-    return Outcome(value, changed=[plain(argument) for argument in arguments] if changed else None)
+
+
+def is_changed(new: Any, old: Any) -> bool:
+    try:
+        return difference(plain(new), plain(old), exact=True) is not None
+    except NotData:  # something was put inside that is not data
+        return True
+
+
+def leaves(outcome: Outcome) -> Leaves:
+    """Cut an outcome into the parts that are compared one by one."""
+    if outcome.error:
+        return {("error",): repr(outcome.error)}
+    if outcome.odd:
+        return {("odd",): outcome.odd}
+    found: Leaves = {}
+    pending: list[tuple[tuple, Any]] = [(("value",), outcome.value)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, dict) and value:
+            pending += [((*path, repr(key)), item) for key, item in value.items()]
+        elif isinstance(value, (list, tuple)) and value:
+            pending += [((*path, index), item) for index, item in enumerate(value)]
+        else:
+            found[path] = value
+    if outcome.changed:
+        found["changed",] = repr(outcome.changed)
+    return found
+
+
+def is_callable(answer: Any) -> bool:
+    try:
+        return callable(answer)
+    except Exception:  # an object may lie even about its type
+        return False
+
+
+def told(error: BaseException) -> tuple[str, str]:
+    """Return an exception's type name and first line, also of one whose __str__ fails."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return one_line(type_name(type(error)), 60), one_line(text)
+
+
+def one_line(text: str, length: int = 200) -> str:
+    """Return the first line of `text` without addresses and paths, at most `length` long."""
+    line = text.strip().split("\n", 1)[0]
+    line = re.sub(r"\bat 0x[0-9a-fA-F]+|0x[0-9a-fA-F]{6,}", "", line)
+    line = re.sub(r"(?<![\w.])(?:[A-Za-z]:\\|/)(?:[\w.@+~-]+[/\\])+([\w.@+~-]*)", r"\1", line)
+    line = "".join(char for char in line if char.isprintable())
+    line = re.sub(r" +", " ", line)
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def as_generator(seed: int | torch.Generator) -> torch.Generator:
+    return seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
 
 
 def copy_arguments(case: Sequence[Any]) -> list[Any]:
