@@ -159,7 +159,11 @@ def test_the_file_is_the_same_each_time_and_valid():
         ),
         ("def norm(x)", "def length(x)", "no function 'norm'"),
         ('[markdown] question="why"', 'question="why"', "marker '# <!-- ### BEGIN SOLUTION -->'"),
-        ('# %% question="n_h"', '# %% [markdown] question="n_h"', "'n_h' needs code"),
+        (
+            '# %% question="n_h"\n### BEGIN SOLUTION\nn_h = 4\n### END SOLUTION',
+            '# %% [markdown] question="n_h"\n# Four.',
+            "'n_h' needs code",
+        ),
         (
             'print("the end")',
             "squares = [v * v for  v in x]  # a comment\n\ntotal = sum(squares)\n"
