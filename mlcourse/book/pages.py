@@ -1,0 +1,129 @@
+"""The generated parts of pages: a Sphinx extension that fills `<!-- generated: NAME -->` markers.
+
+The text is made from the data files when the book is built, so that it cannot be out of step.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlcourse import checks
+from mlcourse.__about__ import REPOSITORY
+from mlcourse.book import bibliography, errata
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "book" / "results"
+_MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+
+
+def errata_text() -> str:
+    """Every erratum as Markdown, one heading each, with a link to its box in the chapter."""
+    parts = []
+    for part in sorted({erratum.part for erratum in errata.load()}):
+        parts.append(f"## Part {part}")
+        parts += [_erratum(erratum) for erratum in errata.load() if erratum.part == part]
+    return "\n\n".join(parts)
+
+
+def _erratum(erratum: errata.Erratum) -> str:
+    title = erratum.topic[0].upper() + erratum.topic[1:]
+    return (
+        f"({erratum.id})=\n### {title}\n\n"
+        f"**A source says.** {erratum.source_says}\n\n"
+        f"**What is right.** {erratum.right}\n\n"
+        f"**Why.** {erratum.why}\n\n"
+        f'<a href="{erratum.chapter.removeprefix("book/")}.html#{erratum.id}">'
+        "See it computed in the chapter</a>"
+    )
+
+
+def references_text() -> str:
+    """The bibliography as a Markdown list, each work with its key as anchor."""
+    return "\n".join(
+        f'- <span id="{work.key}"></span>{work.markdown()}' for work in bibliography.load().values()
+    )
+
+
+def exercises_text() -> str:
+    """For each exercise: its questions and points, and how to get it."""
+    return "\n\n".join(_exercise(name) for name in checks.EXERCISES)
+
+
+def _exercise(name: str) -> str:
+    exercise = checks.load(name)
+    path = f"exercises/{name}/{name}.ipynb"
+    colab = f"https://colab.research.google.com/github/{_repository_name()}/blob/main/{path}"
+    rows = ["| question | kind | points |", "|---|---|--:|"]
+    for question in exercise.questions:
+        kind = "choice" if question.choices else _KINDS[question.kind]
+        rows.append(f"| {question.title} (`{question.name}`) | {kind} | {question.points} |")
+    total = sum(question.points for question in exercise.questions)
+    rows.append(f"| **{len(exercise.questions)} questions** | | **{total}** |")
+    return (
+        f"({name})=\n## {exercise.title}\n\n"
+        f"```console\n$ mlcourse start {name}\n$ jupyter lab {name}.ipynb\n```\n\n"
+        f"Or {{download}}`download the notebook <../{path}>`, or [open it in Colab]({colab}).\n\n"
+        + "\n".join(rows)
+    )
+
+
+_KINDS = {"function": "function", "value": "number", "text": "free text, graded by a person"}
+
+
+def _repository_name() -> str:
+    return REPOSITORY.removeprefix("https://github.com/")
+
+
+def run_times_text() -> str:
+    """The table of run times, or a sentence when they were not measured."""
+    return _runs_table("run_times", "python -m mlcourse.book.run_times")
+
+
+def gpu_text() -> str:
+    """The table of the chapters' runs on a GPU, or a sentence when there were none."""
+    return _runs_table("gpu", "make test-gpu")
+
+
+def _runs_table(name: str, command: str) -> str:
+    path = RESULTS / f"{name}.json"
+    if not path.is_file():
+        return f"Not measured yet: run `{command}`."
+    record = json.loads(path.read_text(encoding="utf-8"))
+    rows = ["| chapter | seconds | cells | of these compared | result |", "|---|--:|--:|--:|---|"]
+    rows += [
+        f"| [{run['title']}]({run['chapter']}.ipynb) | {run['seconds']:.1f} | {run['cells']} "
+        f"| {run['compared']} | {run['result']} |"
+        for run in record["chapters"]
+    ]
+    total = sum(run["seconds"] for run in record["chapters"])
+    rows.append(f"| **all** | **{total:.1f}** | | | |")
+    machine = ", ".join(str(value) for value in record["machine"].values())
+    return "\n".join(rows) + f"\n\nMeasured on {record['date']} with `{command}`: {machine}."
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "errata": errata_text,
+    "references": references_text,
+    "exercises": exercises_text,
+    "run_times": run_times_text,
+    "gpu": gpu_text,
+}
+
+
+def fill(text: str) -> str:
+    """The page's text with each marker replaced by what it names; KeyError for an unknown name."""
+    return _MARKER.sub(lambda match: GENERATED[match.group(1)](), text)
+
+
+def _on_source_read(app: Any, docname: str, source: list[str]) -> None:
+    if _MARKER.search(source[0]):
+        source[0] = fill(source[0])
+        app.env.note_reread()  # the data may change when the page's own file does not
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("source-read", _on_source_read)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
