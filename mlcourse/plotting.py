@@ -95,13 +95,23 @@ def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (4.0, 3.
 def points(X: Tensor, Y: Tensor, ax: Axes | None = None) -> Axes:
     """Draw points of the plane X (N, 2), each with the colour and marker of its class in Y."""
     ax = ax or plt.gca()
+    _scatter(X, Y, ax)
+    _legend_outside(ax)
+    return ax
+
+
+def _scatter(X: Tensor, Y: Tensor, ax: Axes) -> None:
     X, labels = X.detach().cpu(), Y.argmax(dim=1).cpu()
     for k in range(Y.shape[1]):
         x1, x2 = X[labels == k].double().numpy().T
         look: dict[str, Any] = {"color": COLOURS[k], "marker": MARKERS[k], "label": f"class {k}"}
         ax.scatter(x1, x2, s=22, linewidths=0.6, edgecolors=LIGHT, **look)
     ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
-    return ax
+
+
+def _legend_outside(ax: Axes) -> None:
+    # Over a tinted background the grey of the text would lose contrast.
+    ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0))
 
 
 def decision_boundary(
@@ -117,9 +127,15 @@ def decision_boundary(
     `predict` maps points (M, 2) to class probabilities (M, n_y). The surer it is of a class, the
     fuller the colour; lines mark equal probabilities.
     """
+    ax = ax or plt.gca()
+    _boundary(predict, X, Y, ax, limit, side)
+    _legend_outside(ax)
+    return ax
+
+
+def _boundary(predict: Predict, X: Tensor, Y: Tensor, ax: Axes, limit: float, side: int) -> None:
     from mlcourse.data import grid
 
-    ax = ax or plt.gca()
     lattice = grid(side, -limit, limit, dtype=X.dtype).to(X.device)
     with torch.no_grad():
         scores = predict(lattice).double().cpu().numpy().reshape(side, side, -1)
@@ -133,10 +149,9 @@ def decision_boundary(
         lead = scores[..., k] - np.delete(scores, k, axis=2).max(2)
         if lead.min() < 0 < lead.max():
             ax.contour(lead, [0.0], extent=extent, colors=INK, linewidths=1.8, origin="lower")
-    points(X, Y, ax)
+    _scatter(X, Y, ax)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit))
     ax.grid(False)
-    return ax
 
 
 def decision_boundaries(
@@ -149,11 +164,12 @@ def decision_boundaries(
         rows, columns, figsize=(2.6 * columns, 2.9 * rows), squeeze=False, sharex=True, sharey=True
     )
     for ax, (title, predict) in zip(axes.flat, predicts.items(), strict=False):
-        decision_boundary(predict, X, Y, ax, limit)
+        _boundary(predict, X, Y, ax, limit, side=101)
         ax.set_title(title)
         ax.label_outer()
     for ax in axes.flat[len(predicts) :]:
         ax.set_visible(False)
+    fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     return fig
 
 
@@ -161,6 +177,7 @@ def curves(history: Mapping[str, Sequence[float]]) -> Figure:
     """Draw the columns of a History against the epoch: losses left, accuracies right.
 
     Columns are recognised by the end of their names, `loss` and `accuracy`; others are left out.
+    What comes before (train, val, test) has one colour and line style in both panels.
     Raises ValueError when there are none of these.
     """
     panels = {"loss": "loss (nats)", "accuracy": "accuracy (fraction)"}
@@ -171,10 +188,12 @@ def curves(history: Mapping[str, Sequence[float]]) -> Figure:
             f"the history has the columns {', '.join(history) or '(none)'}: "
             "curves draws those whose names end in loss or accuracy"
         )
+    parts = list(dict.fromkeys(name.removesuffix(end) for end in shown for name in found[end]))
     fig, axes = plt.subplots(1, len(shown), figsize=(4.4 * len(shown), 3.2), squeeze=False)
     for ax, end in zip(axes.flat, shown, strict=True):
-        for i, name in enumerate(found[end]):
-            line(ax, range(1, len(history[name]) + 1), history[name], i, name.replace("_", " "))
+        for name in found[end]:
+            epochs, look = range(1, len(history[name]) + 1), parts.index(name.removesuffix(end))
+            line(ax, epochs, history[name], look, name.replace("_", " "))
         ax.set(xlabel="epoch", ylabel=panels[end])
         ax.legend()
     return fig
@@ -198,7 +217,7 @@ def gradient_errors(errors: Mapping[str, float], ax: Axes | None = None) -> Axes
 
     ax = ax or plt.gca()
     low, high = 1e-13, 10.0
-    start = low
+    start = low / 2
     for i, (top, name, _) in enumerate(BANDS):
         end = min(top, high)
         ax.axvspan(start, end, color=INK, alpha=0.06 + 0.11 * i, linewidth=0)
@@ -208,7 +227,7 @@ def gradient_errors(errors: Mapping[str, float], ax: Axes | None = None) -> Axes
         ax.plot(np.clip(error, low, high), row, color=COLOURS[0], marker="o", markersize=8)
     ax.set_xscale("log")
     ax.set_yticks(range(len(errors)), list(errors))
-    ax.set(xlim=(low, high), ylim=(len(errors) - 0.5, -0.5), xlabel="relative error (no unit)")
+    ax.set(xlim=(low / 2, high), ylim=(len(errors) - 0.5, -0.5), xlabel="relative error (no unit)")
     ax.grid(False, axis="y")
     return ax
 
@@ -279,7 +298,7 @@ def trajectories(
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="$w_1$", ylabel="$w_2$")
     ax.set_aspect("equal")
     ax.grid(False)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0))
+    _legend_outside(ax)
     return ax
 
 
@@ -303,7 +322,7 @@ def network(sizes: Sequence[int] = (2, 4, 2), ax: Axes | None = None) -> Axes:
         for x, y in places[layer - 1]:
             for end in places[layer]:
                 arrow: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 10, "color": INK}
-                ax.add_patch(FancyArrowPatch((x, y), end, shrinkA=23, shrinkB=23, **arrow))
+                ax.add_patch(FancyArrowPatch((x, y), end, shrinkA=16, shrinkB=16, **arrow))
         ax.text(2.6 * layer - 1.3, top, formula, ha="center", va="bottom")
     ax.set(xlim=(-0.8, 6.0), ylim=(bottom - 0.7, top + 0.4), aspect="equal")
     ax.axis("off")
