@@ -1,4 +1,4 @@
-"""Draw the picture of the front page: `python -m mlcourse.book.front` writes book/_static/front.svg.
+"""Draw book/_static/front.svg, the picture of the front page: `python -m mlcourse.book.front`.
 
 The network of Part 1 (two inputs, four hidden units, two outputs) learns the circles; each panel
 shows its probabilities on the plane at one moment of the training.
@@ -51,8 +51,8 @@ def _panel(axes: matplotlib.axes.Axes, params: dict[str, Tensor], split: data.Sp
     axes.imshow(image, extent=extent, origin="lower", interpolation="bilinear")
     axes.contour(inner, levels=[0.5], extent=extent, colors=_GREY, linewidths=1.5)
     for label, (colour, marker) in enumerate([(_BLUE, "o"), (_VERMILION, "^")]):
-        points = split.X_train[split.Y_train[:, label] == 1]
-        axes.scatter(*points.T, s=26, c=colour, marker=marker, edgecolors="white", linewidths=0.5)
+        x, y = split.X_train[split.Y_train[:, label] == 1].T
+        axes.scatter(x, y, s=26, c=colour, marker=marker, edgecolors="white", linewidths=0.5)
     axes.set_aspect("equal")
     axes.set_axis_off()
 

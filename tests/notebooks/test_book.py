@@ -1,0 +1,223 @@
+"""The book's parts: boxes, quizzes, references, generated pages, and what the settings say."""
+
+import html
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from pybtex.database import parse_file
+
+from mlcourse.__about__ import REPOSITORY
+from mlcourse.book import bibliography, errata, mistake, pages, quiz, quizzes, references
+from mlcourse.book.element import inline_html
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "index.md", *sorted((ROOT / "book").glob("*.md"))]
+CHAPTERS = sorted((ROOT / "book").glob("[0-9]_*/*.md"))
+QUIZZES = sorted(path.stem for path in quizzes.FOLDER.glob("*.toml"))
+
+
+# --- Small markup ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a < b & c", "a &lt; b &amp; c"),
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("`a<b>` *so* **very *so***", None),
+        ("$a < b$", r"\(a &lt; b\)"),
+        ("$$x^2$$", r"\[x^2\]"),
+        ("$a*b*c$ and `x*y*z`", r"\(a*b*c\) and <code>x*y*z</code>"),
+        ("*with $x$ in it*", r"<em>with \(x\) in it</em>"),
+    ],
+)
+def test_markup_becomes_escaped_html(text: str, expected: str | None) -> None:
+    made = inline_html(text)
+    if expected is None:
+        assert "<code>a&lt;b&gt;</code>" in made
+        assert "<em>so</em>" in made
+    else:
+        assert made == expected
+
+
+# --- Errata ------------------------------------------------------------------------------------
+
+
+def test_part_1_has_every_error_of_its_source() -> None:
+    found = [erratum.id for erratum in errata.load() if erratum.part == 1]
+    assert found == ["p1-2", "p1-4", "p1-10", "p1-12", "p1-13", "p1-17"]
+
+
+@pytest.mark.parametrize("erratum", errata.load(), ids=lambda erratum: erratum.id)
+def test_each_erratum_is_a_box_in_its_chapter_and_an_entry_of_the_page(
+    erratum: errata.Erratum,
+) -> None:
+    chapter = (ROOT / "book" / f"{erratum.chapter}.md").read_text(encoding="utf-8")
+    assert f'mistake("{erratum.id}")' in chapter
+    page = pages.fill((ROOT / "book" / "errata.md").read_text(encoding="utf-8"))
+    for text in (erratum.source_says, erratum.right, erratum.why, f"({erratum.id})="):
+        assert page.count(text) == 1
+
+
+def test_chapters_show_no_box_of_another_chapter() -> None:
+    homes = {erratum.id: erratum.chapter for erratum in errata.load()}
+    for path in CHAPTERS:
+        for identifier in re.findall(r'mistake\("([^"]+)"\)', path.read_text(encoding="utf-8")):
+            assert homes[identifier] == path.relative_to(ROOT / "book").with_suffix("").as_posix()
+
+
+def test_unknown_erratum_is_one_sentence() -> None:
+    with pytest.raises(ValueError, match=r"no erratum 'p1-99'; errata.toml has p1-2, "):
+        mistake("p1-99")
+
+
+def test_a_box_offers_html_markdown_and_text() -> None:
+    bundle = mistake("p1-12")._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "text/markdown", "text/plain"}
+    assert 'id="p1-12"' in bundle["text/html"]
+    assert bundle["text/markdown"].startswith("> **What the sources get wrong")
+    assert "<script" not in bundle["text/html"]
+
+
+# --- Quizzes -----------------------------------------------------------------------------------
+
+
+def _question(rights: tuple[bool, ...] = (True, False)) -> dict:
+    choices = [
+        {"text": f"choice {i}", "right": right, "says": "because"} for i, right in enumerate(rights)
+    ]
+    return {"ask": "What?", "choice": choices}
+
+
+def _wrong_choice(**change: object) -> dict:
+    question = _question()
+    question["choice"][0].update(change)
+    return {"question": [question] * 3}
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({}, "three to five"),
+        ({"question": [_question()] * 2}, "it has 2"),
+        ({"question": [_question()] * 6}, "it has 6"),
+        ({"title": "x", "question": [_question()] * 3}, "nothing else"),
+        ({"question": [_question((True, True))] * 3}, "exactly one right, not 2 and 2"),
+        ({"question": [_question((False, False, False))] * 3}, "exactly one right, not 3 and 0"),
+        ({"question": [_question((True,))] * 3}, "at least two choices"),
+        ({"question": [{"ask": "What?"}] * 3}, "question 1: a question has"),
+        (_wrong_choice(says=""), "empty"),
+        (_wrong_choice(right="yes"), "true or false"),
+        (_wrong_choice(why="x"), "a choice has"),
+        (_wrong_choice(text="choice 1"), "two choices have the same text"),
+    ],
+)
+def test_a_wrong_quiz_is_refused_in_one_sentence(content: dict, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence) as caught:
+        quizzes.parse(content, "sample")
+    assert "'sample'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_quiz_is_one_sentence() -> None:
+    with pytest.raises(ValueError, match="there is no quiz 'nope'; the quizzes are: "):
+        quiz("nope")
+
+
+def test_invalid_toml_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quizzes, "FOLDER", tmp_path)
+    (tmp_path / "broken.toml").write_text("[[question]\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="quiz 'broken' is not valid TOML"):
+        quiz("broken")
+
+
+@pytest.mark.parametrize("name", QUIZZES)
+def test_every_choice_of_every_quiz_has_its_feedback_on_the_page(name: str) -> None:
+    made = quiz(name).html
+    questions = quizzes.load(name)
+    assert made.count("<details") == sum(len(question.choices) for question in questions)
+    assert made.count("✓ Right.") == len(questions)
+    for question in questions:
+        for choice in question.choices:
+            assert inline_html(choice.says) in made
+
+
+def test_quizzes_and_chapters_go_together() -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in CHAPTERS)
+    assert sorted(re.findall(r'quiz\("(\w+)"\)', text)) == QUIZZES
+
+
+@pytest.mark.parametrize("name", QUIZZES)
+def test_the_right_choice_is_not_always_at_the_same_place(name: str) -> None:
+    places = {
+        [choice.right for choice in question.choices].index(True) for question in quizzes.load(name)
+    }
+    assert len(places) > 1
+
+
+# --- References --------------------------------------------------------------------------------
+
+
+def test_our_reader_of_the_bibliography_agrees_with_pybtex() -> None:
+    theirs = parse_file(bibliography.FILE, bib_format="bibtex").entries
+    ours = bibliography.load()
+    assert set(ours) == set(theirs)
+    for key, entry in theirs.items():
+        assert ours[key].title == entry.fields["title"].replace("{", "").replace("}", "")
+        assert ours[key].year == entry.fields["year"]
+        names = [
+            " ".join([*p.first_names, *p.middle_names, *p.prelast_names, *p.last_names])
+            for p in entry.persons["author"]
+        ]
+        assert list(ours[key].authors) == names
+
+
+def test_references_are_sorted_escaped_and_known() -> None:
+    made = references("rumelhart1986", "baydin2018")
+    assert made.html.index("Baydin") < made.html.index("Rumelhart")
+    for work in bibliography.load().values():
+        assert html.escape(work.title) in references(work.key).html
+    with pytest.raises(ValueError, match="no reference 'nobody1900'"):
+        references("nobody1900")
+
+
+# --- Settings and pages ------------------------------------------------------------------------
+
+
+def test_the_repository_has_one_address() -> None:
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    assert config["repository"]["url"] == REPOSITORY
+    owner = REPOSITORY.rsplit("/", 1)[0]
+    for path in PAGES + CHAPTERS:
+        for address in re.findall(rf"{owner}[\w./-]*", path.read_text(encoding="utf-8")):
+            assert address.startswith(REPOSITORY), path.name
+
+
+def test_the_table_of_contents_has_every_page_once() -> None:
+    text = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"(?:file|root): (\S+)", text)
+    expected = [path.relative_to(ROOT).with_suffix("").as_posix() for path in PAGES + CHAPTERS]
+    assert sorted(entry for entry in listed if not entry.startswith("exercises/")) == sorted(
+        expected
+    )
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_markers_name_something_generated(path: Path) -> None:
+    text = pages.fill(path.read_text(encoding="utf-8"))
+    assert "<!-- generated" not in text
+
+
+def test_measured_results_say_where_and_when() -> None:
+    for path in sorted(pages.RESULTS.glob("*.json")):
+        content = path.read_text(encoding="utf-8")
+        for key in ("machine", "date", "command"):
+            assert f'"{key}"' in content, f"{path.name} does not say its {key}"
+
+
+def test_data_files_are_valid_toml() -> None:
+    for path in [errata.FILE, *quizzes.FOLDER.glob("*.toml")]:
+        assert tomllib.loads(path.read_text(encoding="utf-8"))
