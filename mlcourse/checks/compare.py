@@ -17,6 +17,9 @@ DEPTH = 20
 #: Below this size an entry counts as zero, so that rounding noise around 0 is not an error.
 FLOOR = 1e-3
 
+#: float64 results with less relative error than this, but too much, went through float32.
+SINGLE_PRECISION = 2e-6
+
 Tolerance = Mapping[torch.dtype | type, float]
 
 
@@ -225,6 +228,11 @@ def values(got: torch.Tensor, expected: torch.Tensor, name: str, allowed: float)
     error = (got - expected).abs()
     wrong = int((error > allowed * scale(expected)).sum())
     worst = float(error.max()) / scale(expected)
+    if worst < SINGLE_PRECISION and allowed < SINGLE_PRECISION:
+        return (
+            f"{name} has only float32's precision (relative error {worst:.0e}): compute in the "
+            "dtype of the inputs, without .float()"
+        )
     return (
         f"{name} has wrong values: {wrong} of {count(got.numel(), 'entry')}, "
         f"with a relative error of up to {worst:.1e}"

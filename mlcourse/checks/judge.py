@@ -157,26 +157,32 @@ class Judge:
     def explain(self, outcomes: list[Outcome], wrong: dict[int, set[tuple]]) -> Mistake | None:
         """Find the mistake that gives every wrong part of the answer; None if there is none.
 
-        Among several, the one that gives most of the right parts too.
+        Among several, the one that gives most of the right parts too. When two mistakes were made
+        in two parts, find the one that gives the first of these parts.
         """
-        found = [
-            (index, mistake)
-            for index, mistake in enumerate(self.question.mistakes)
-            if all(
-                not wrong[case] & self.unequal(leaves(outcomes[case]), self.mistake(index, case))
-                for case in wrong
-            )
-        ]
-        if len(found) < 2:
-            return found[0][1] if found else None
+        given = [leaves(outcome) for outcome in outcomes]
+        expected = [leaves(outcome) for outcome in self.expected]
+        cases = range(len(given))
+        every = range(len(self.question.mistakes))
 
-        def unlike(index: int) -> int:
-            pairs = [
-                (leaves(outcome), self.mistake(index, i)) for i, outcome in enumerate(outcomes)
-            ]
-            return sum(len(self.unequal(*pair)) for pair in pairs)
+        def unlike(index: int, case: int) -> set[tuple]:
+            return self.unequal(given[case], self.mistake(index, case))
 
-        return min(found, key=lambda item: unlike(item[0]))[1]
+        def gives(index: int, path: tuple) -> bool:
+            return all(path in given[case] and path not in unlike(index, case) for case in cases)
+
+        found = [i for i in every if all(not wrong[case] & unlike(i, case) for case in wrong)]
+        if not found:
+            paths = [path for case in wrong for path in expected[case] if path in wrong[case]]
+            parts = ([i for i in every if gives(i, path)] for path in dict.fromkeys(paths))
+            found = next(filter(None, parts), [])
+
+        def distance(index: int) -> tuple[int, int]:
+            errors = (self.unequal(self.mistake(index, case), expected[case]) for case in cases)
+            return sum(len(unlike(index, case)) for case in cases), sum(map(len, errors))
+
+        best = min(found, key=distance) if len(found) > 1 else next(iter(found), None)
+        return None if best is None else self.question.mistakes[best]
 
     def mistake(self, index: int, case: int) -> Leaves:
         if (index, case) not in self.mistaken:
@@ -286,18 +292,21 @@ def leaves(outcome: Outcome) -> Leaves:
     if outcome.odd:
         return {("odd",): outcome.odd}
     found: Leaves = {}
-    pending: list[tuple[tuple, Any]] = [(("value",), outcome.value)]
-    while pending:
-        path, value = pending.pop()
-        if isinstance(value, dict) and value:
-            pending += [((*path, repr(key)), item) for key, item in value.items()]
-        elif isinstance(value, (list, tuple)) and value:
-            pending += [((*path, index), item) for index, item in enumerate(value)]
-        else:
-            found[path] = value
+    gather(outcome.value, ("value",), found)
     if outcome.changed:
         found["changed",] = repr(outcome.changed)
     return found
+
+
+def gather(value: Any, path: tuple, found: Leaves) -> None:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            gather(item, (*path, repr(key)), found)
+    elif isinstance(value, (list, tuple)) and value:
+        for index, item in enumerate(value):
+            gather(item, (*path, index), found)
+    else:
+        found[path] = value
 
 
 def is_callable(answer: Any) -> bool:

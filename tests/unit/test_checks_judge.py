@@ -70,6 +70,13 @@ def test_the_mistake_that_explains_most_is_named():
     assert status(lambda x: (x.sum(0), {"sum": x.mean(0)})).mistake == "swapped"
 
 
+def test_of_two_mistakes_in_two_parts_the_first_is_named():
+    verdict = status(lambda x: (x.sum(0), {"sum": x.sum(0) + 1}))
+    assert verdict.mistake == "sum_only"
+    verdict = status(lambda x: (x.sum(0) + 1, {"sum": x.mean(0)}))
+    assert verdict.mistake == "swapped"
+
+
 def test_an_exception_is_an_error_and_can_be_a_mistake():
     verdict = status(lambda x: torch.matmul(x, x))
     assert (verdict.status, verdict.mistake) == ("error", "raises")
