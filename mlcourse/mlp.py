@@ -159,11 +159,11 @@ def cross_entropy(logits: Tensor, Y: Tensor) -> Tensor:
     return -(Y.to(logits.dtype) * log_softmax(logits)).sum(dim=1).mean()
 
 
-#: name -> (the function, in place; its derivative, from its *value* h)
+#: name -> (the function; how to multiply d by its derivative where its *value* is h); in place.
 ACTIVATIONS = {
-    "tanh": (torch.tanh_, lambda h: 1 - h * h),
-    "relu": (torch.relu_, lambda h: h > 0),
-    "sigmoid": (torch.sigmoid_, lambda h: h * (1 - h)),
+    "tanh": (torch.tanh_, lambda d, h: d.addcmul_(d * h, h, value=-1)),  # d (1 - h^2)
+    "relu": (torch.relu_, lambda d, h: d.mul_(h > 0)),
+    "sigmoid": (torch.sigmoid_, lambda d, h: d.mul_(h).mul_(1 - h)),
 }
 
 
@@ -255,11 +255,11 @@ class MLP:
 
     def _deltas(self, outputs: list[Tensor], delta: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Go down from the logits, yielding (layer, dL/d(its affine output), its input)."""
-        _, slope = ACTIVATIONS[self.activation]
+        _, times_slope = ACTIVATIONS[self.activation]
         for layer in range(self.depth, 0, -1):
             h, above = outputs[layer - 1], delta
             if layer > 1:  # before the yield: the caller may update W
-                delta = (above @ self.params[f"W{layer}"]).mul_(slope(h))
+                delta = times_slope(above @ self.params[f"W{layer}"], h)
             yield layer, above, h
 
 
