@@ -1,6 +1,7 @@
-"""The generated parts of pages: a Sphinx extension that fills `<!-- generated: NAME -->` markers.
+"""What the book adds to its pages when Sphinx builds them.
 
-The text is made from the data files when the book is built, so that it cannot be out of step.
+`<!-- generated: NAME -->` markers are filled from the data files, so that a page cannot be out of
+step with them; and plumbing that only a notebook needs is left out of the page.
 """
 
 import json
@@ -9,12 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+
 from mlcourse import checks
 from mlcourse.__about__ import REPOSITORY
 from mlcourse.book import bibliography, errata
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "book" / "results"
+_ELEMENT_CALL = re.compile(r"(mistake|quiz|references)\(")
+_NBVAL_COMMENT = re.compile(r"# *NBVAL_CHECK_OUTPUT *\n")
 _MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 
 
@@ -123,7 +128,26 @@ def _on_source_read(app: Any, docname: str, source: list[str]) -> None:
         app.env.note_reread()  # the data may change when the page's own file does not
 
 
+def leave_out_plumbing(doctree: nodes.document) -> None:
+    """Remove the code of cells that make a box, a quiz or a list, and the comments for nbval."""
+    for cell in list(doctree.findall(nodes.container)):
+        code = next(iter(cell.findall(nodes.literal_block)), None)
+        if "cell" not in cell["classes"] or code is None:
+            continue
+        if _ELEMENT_CALL.match(code.astext()):
+            cell.remove(cell.children[0])
+        elif _NBVAL_COMMENT.match(code.astext()):
+            text = _NBVAL_COMMENT.sub("", code.astext())
+            code.rawsource = text
+            code.children = [nodes.Text(text)]
+
+
+def _on_doctree_read(app: Any, doctree: nodes.document) -> None:
+    leave_out_plumbing(doctree)
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("source-read", _on_source_read)
+    app.connect("doctree-read", _on_doctree_read)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

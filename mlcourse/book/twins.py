@@ -40,6 +40,7 @@ _METADATA = {
         "pygments_lexer": "ipython3",
     },
 }
+TEXT_LINK = re.compile(r"\]\(([\w./]*\b\d_\w+)\.md(?:#[\w-]*)?\)")
 _UNSTABLE = re.compile(r" at 0x[0-9a-f]{6,}|(?<![\w./])/(?:root|home|tmp|work|Users)/")
 
 
@@ -105,6 +106,12 @@ def is_current(path: Path) -> bool:
 def execute(path: Path) -> NotebookNode:
     """The chapter at `path`, run from its own folder; TwinError if a cell fails or warns."""
     notebook = read(path)
+    for cell in notebook.cells:
+        if link := TEXT_LINK.search(cell.source):
+            raise TwinError(
+                f"{path.name} links to {link[1]}.md: link to its twin, {link[1]}.ipynb, which is "
+                "what the book, Colab and JupyterLab open"
+            )
     client = NotebookClient(
         notebook,
         timeout=SECONDS_A_CELL,

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mlcourse.book import runs
-from mlcourse.book.twins import chapters
+from mlcourse.book import runs, twins
 
-CHAPTERS = chapters()
+CHAPTERS = twins.chapters()
 SECONDS_A_CHAPTER = 60
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 PARTS = {
     "one title": r"^# \S",
-    "what you will be able to do": r"^(## |\*\*)(What you will be able to do|After this chapter you can)",
+    "what you will be able to do": r"^(## |\*\*)(What you will be able|After this chapter you can)",
     "minutes to read": r"\d+ minutes",
     "a link to its run time": r"\(\.\./run_times\.md\)",
     "a quiz": r'^quiz\("\w+"\)',
@@ -42,6 +41,12 @@ def test_a_chapter_is_plain_markdown_outside_its_code(path: Path) -> None:
         r"^```\{code-cell\}.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S
     )
     assert not re.findall(r"^:::|^```\{|\{[a-z]+\}`", text, re.M)
+
+
+@each_chapter
+def test_links_to_chapters_go_to_the_notebooks(path: Path) -> None:
+    """Not to their text twins, which the book leaves out."""
+    assert not twins.TEXT_LINK.findall(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.slow
