@@ -23,7 +23,7 @@ from matplotlib.patches import Circle, FancyArrowPatch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-#: What figures lie on in the book: the light page, and the dark theme's panel (course.css).
+#: What figures lie on in the book: the light page, and the dark one.
 LIGHT, DARK = "#ffffff", "#000000"
 #: Text, axes and reference lines: the one grey with a contrast of 4.5 on both.
 INK = "#757575"
