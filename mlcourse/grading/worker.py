@@ -42,12 +42,12 @@ def main() -> None:
     sys.meta_path.insert(0, finder)
     warm_up(sorted(served))
     plan = sandbox.Plan(**config["plan"])
-    report = sandbox.enter(plan)
-    silence(1, 2)
     if not config["fork"]:
-        alone(control, plan, report, finder)
+        alone(control, plan, finder)
+    sandbox.enter(plan)
+    silence(1, 2)
     zygote = Zygote(control, plan, finder)
-    zygote.answer(report.held(zygote.probe(), plan))
+    zygote.answer({"held": zygote.probe(), "why": plan.why})
     zygote.serve()
 
 
@@ -109,11 +109,13 @@ def warm_up(imports: list[str]) -> None:
         importlib.import_module(f"mlcourse.{name}")
 
 
-def alone(control: socket.socket, plan: sandbox.Plan, report: sandbox.Report, finder: Any) -> None:
+def alone(control: socket.socket, plan: sandbox.Plan, finder: CourseFinder) -> None:
     """Run one session in this very process, where forking is unsafe."""
+    sandbox.enter(plan)
+    held = sandbox.probe(plan, plan.scratch) if sys.platform == "linux" else {}
+    silence(1, 2)
     channel = Channel(control.detach())
-    layers = report.held(sandbox.confine(plan, plan.scratch), plan)
-    os.write(channel.descriptor, json.dumps(layers).encode())
+    os.write(channel.descriptor, json.dumps({"held": held, "why": plan.why}).encode())
     Child(channel, plan, finder).serve()
 
 
@@ -150,7 +152,7 @@ class Zygote:
                 self.answer(self.end(request["session"], request["grace"]))
 
     def start(self, number: int, descriptor: int) -> None:
-        sandbox.assert_one_thread()
+        sandbox.assert_one_thread(self.plan)
         folder = os.path.join(self.plan.scratch, str(number))
         os.mkdir(folder, 0o700)
         parent = os.getpid()
@@ -160,7 +162,7 @@ class Zygote:
             return
         try:
             channel = Channel(descriptor)
-            sandbox.leave_zygote(keep=descriptor, parent=parent)
+            sandbox.leave_zygote(self.plan, descriptor, parent)
             sandbox.confine(self.plan, folder)
             channel.send(codec.encode({"kind": "ready"}))
             Child(channel, self.plan, self.finder).serve()
@@ -206,8 +208,8 @@ class Zygote:
         pid = os.fork()
         if not pid:
             try:
-                sandbox.leave_zygote(keep=its.fileno(), parent=parent)
-                found = sandbox.confine(self.plan, folder)
+                sandbox.leave_zygote(self.plan, its.fileno(), parent)
+                found = sandbox.probe(self.plan, folder)
                 os.write(its.fileno(), json.dumps(found).encode())
             finally:
                 os._exit(0)
