@@ -1,0 +1,148 @@
+"""Every declared mistake is rejected with its own sentence, every right answer passes.
+
+The seeds stand for the grader's: they are not those of the notebook.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mlcourse.checks import EXERCISES, Question, load
+from mlcourse.checks.compare import plain
+from mlcourse.checks.judge import Judge, observe
+
+SEEDS = (20260101, 7, 123456789)
+
+QUESTIONS = [
+    pytest.param(question, id=f"{name}.{question.name}")
+    for name in EXERCISES
+    for question in load(name).questions
+    if question.kind != "text"
+]
+FUNCTIONS = [param for param in QUESTIONS if param.values[0].kind == "function"]
+CHOICES = [param for param in QUESTIONS if param.values[0].choices]
+TEXTS = [question for name in EXERCISES for question in load(name).questions]
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(params=SEEDS)
+def seed(request):
+    return request.param
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_reference_passes(question: Question, seed: int):
+    assert Judge(question, [seed])(question.reference).status == "passed"
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_variant_passes(question: Question, seed: int):
+    judge = Judge(question, [seed])
+    for variant in question.variants:
+        verdict = judge(variant.answer)
+        assert verdict.status == "passed", (variant.name, verdict.message)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_mistake_is_rejected_with_its_own_sentence(question: Question, seed: int):
+    """One seed is enough to find it, which keeps each mistake unlike every other as well."""
+    judge = Judge(question, [seed])
+    for mistake in question.mistakes:
+        verdict = judge(mistake.answer)
+        assert verdict.status in ("failed", "error"), mistake.name
+        assert verdict.message == mistake.says, (mistake.name, verdict.mistake)
+
+
+@pytest.mark.parametrize("question", FUNCTIONS)
+def test_a_function_question_has_three_variants_and_three_hints(question: Question):
+    assert len(question.variants) >= 3
+    assert len(question.hints) >= 2
+    assert len(question.mistakes) >= 5
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_mistakes_have_names_of_their_own_and_one_line(question: Question):
+    names = [mistake.name for mistake in question.mistakes]
+    assert len(set(names)) == len(names)
+    for text in [mistake.says for mistake in question.mistakes] + list(question.hints):
+        assert text
+        assert "\n" not in text
+        assert text == text.strip()
+        assert len(text) < 260
+
+
+@pytest.mark.parametrize("question", FUNCTIONS)
+def test_nothing_random_is_left_in_the_cases(question: Question):
+    """The same seed draws the same inputs, and another seed draws others."""
+    first, again, other = (Judge(question, [seed]).cases for seed in (SEEDS[0], SEEDS[0], SEEDS[1]))
+    assert described(first) == described(again)
+    if question.name != "init_params":  # it takes sizes alone
+        assert described(first) != described(other)
+
+
+def described(cases) -> str:
+    def text(value) -> str:
+        if isinstance(value, torch.Generator):
+            return str(value.initial_seed())
+        if isinstance(value, torch.Tensor):
+            return str(value.tolist())
+        if isinstance(value, dict):
+            return str({key: text(item) for key, item in value.items()})
+        return repr(value)
+
+    return str([[text(argument) for argument in case] for case in cases])
+
+
+@pytest.mark.parametrize("question", FUNCTIONS)
+def test_the_reference_leaves_its_arguments_alone(question: Question):
+    judge = Judge(question, [SEEDS[0]])
+    for case in judge.cases:
+        assert observe(question, question.reference, case).changed == ()
+
+
+@pytest.mark.parametrize("question", FUNCTIONS)
+def test_the_stub_is_not_attempted(question: Question):
+    def stub(*args):
+        raise NotImplementedError()  # your code here
+
+    assert Judge(question, [SEEDS[0]])(stub).status == "not attempted"
+
+
+@pytest.mark.parametrize("question", FUNCTIONS)
+@pytest.mark.parametrize("answer", [lambda *a: None, lambda *a: {}, lambda *a: (1, 2), lambda: 1])
+def test_nothing_gets_no_marks(question: Question, answer):
+    assert Judge(question, [SEEDS[0]])(answer).status in ("failed", "error")
+
+
+@pytest.mark.parametrize("question", CHOICES)
+def test_every_choice_is_right_or_has_its_sentence(question: Question):
+    assert question.choices is not None
+    answers = {mistake.answer for mistake in question.mistakes} | {question.reference}
+    assert answers == set(question.choices)
+    assert list(question.choices) == sorted(question.choices)
+    assert Judge(question, [0])(question.reference.upper()).status == "passed"
+
+
+def test_right_letters_are_spread():
+    letters = [param.values[0].reference for param in CHOICES]
+    for letter in "abcd":
+        assert letters.count(letter) <= 0.4 * len(letters)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_values_accept_their_python_and_torch_forms(question: Question):
+    if question.kind != "value" or question.choices:
+        return
+    judge = Judge(question, [0])
+    assert judge(torch.tensor(float(question.reference), dtype=torch.float64)).status == "passed"
+    assert judge(round(float(question.reference), 4)).status == "passed"
+    assert judge(str(question.reference)).status == "failed"
+    assert judge(...).status == "not attempted"
+    wrong = judge(plain(question.reference) * 1.37 + 0.211)
+    assert wrong.status == "failed"
+    assert str(question.reference) not in wrong.message.replace(question.name, "")
