@@ -146,8 +146,25 @@ def _on_doctree_read(app: Any, doctree: nodes.document) -> None:
     leave_out_plumbing(doctree)
 
 
+def _leave_out_thebe_script(
+    app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Jupyter Book adds thebe (live code through a server) to every page, twice, wanted or not."""
+    context["script_files"] = [
+        script for script in context["script_files"] if "thebe" not in str(script)
+    ]
+
+
+def _leave_out_thebe_settings(app: Any, doctree: nodes.document, docname: str) -> None:
+    for node in list(doctree.findall(nodes.raw)):
+        if "text/x-thebe-config" in node.astext():
+            node.parent.remove(node)
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("source-read", _on_source_read)
     app.connect("doctree-read", _on_doctree_read)
+    app.connect("doctree-resolved", _leave_out_thebe_settings, priority=900)  # after thebe's own
+    app.connect("html-page-context", _leave_out_thebe_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
