@@ -239,19 +239,22 @@ class MLP:
     def step(self, X: Tensor, Y: Tensor, eta: float) -> Tensor:
         """Do one step of gradient descent in place; return the loss before it.
 
-        The gradients never exist on their own: W - eta * delta^T h is one matrix product that adds
-        to W. Raises ValueError when shapes or dtypes do not fit.
+        The gradients never exist on their own: W - eta / N * delta^T h is one matrix product that
+        adds to W. Raises ValueError when shapes or dtypes do not fit.
         """
         logits, outputs = self.forward(X)
         _check_same("logits", logits, "Y", Y)
         Y = Y.to(logits.dtype)
-        log_yhat = log_softmax(logits)
-        loss = -(Y * log_yhat).sum(dim=1).mean()
-        top = log_yhat.exp_().sub_(Y).div_(len(Y))
+        shifted = logits - logits.amax(dim=1, keepdim=True)
+        exponentials = shifted.exp()
+        total = exponentials.sum(dim=1, keepdim=True)
+        losses = total.log().sub_((Y * shifted).sum(dim=1, keepdim=True))
+        top = exponentials.div_(total).sub_(Y)  # yhat - y; the mean's 1 / N goes into the rate
+        rate = eta / len(Y)
         for layer, delta, h in self._deltas(outputs, top):
-            self.params[f"W{layer}"].addmm_(delta.T, h, alpha=-eta)
-            self.params[f"b{layer}"].sub_(delta.sum(dim=0), alpha=eta)
-        return loss
+            self.params[f"W{layer}"].addmm_(delta.T, h, alpha=-rate)
+            self.params[f"b{layer}"].sub_(delta.sum(dim=0), alpha=rate)
+        return losses.mean()
 
     def _deltas(self, outputs: list[Tensor], delta: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Go down from the logits, yielding (layer, dL/d(its affine output), its input)."""
