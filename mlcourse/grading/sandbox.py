@@ -7,6 +7,7 @@ Layers: `limits` (memory, time, files, threads), `no_new_privs`, `seccomp`, `lan
 from __future__ import annotations
 
 import contextlib
+import gc
 import mmap
 import os
 import signal
@@ -60,6 +61,9 @@ def enter(plan: Plan) -> None:
     if sys.platform != "linux":
         plan.why = dict.fromkeys(LAYERS, f"{sys.platform} has no such thing: grade on Linux")
         return
+    gc.collect()
+    gc.freeze()  # the collector would write to every page that parent and child share
+    system.use_huge_pages()
     plan.address_space = address_space()
     plan.tasks = tasks_of(os.getuid()) if os.getuid() else 0
     limit(resource.RLIMIT_CORE, 0)
