@@ -36,8 +36,8 @@ def _erratum(erratum: errata.Erratum) -> str:
     title = erratum.topic[0].upper() + erratum.topic[1:]
     return (
         f"({erratum.id})=\n### {title}\n\n"
-        f"**A source says.** {erratum.source_says}\n\n"
-        f"**What is right.** {erratum.right}\n\n"
+        f"> ✗ **A source says.** {erratum.source_says}\n\n"
+        f"✓ **What is right.** {erratum.right}\n\n"
         f"**Why.** {erratum.why}\n\n"
         f'<a href="{erratum.chapter.removeprefix("book/")}.html#{erratum.id}">'
         "See it computed in the chapter</a>"
