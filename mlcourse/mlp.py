@@ -60,10 +60,11 @@ def loss_accuracy(yhat: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
     Both are 0-dimensional. A probability of 0 counts as the smallest normal number of its dtype,
     which keeps the loss finite. Raises ValueError when the shapes differ.
     """
-    _check_same("yhat", yhat, "Y", Y)
+    _check_targets("yhat", yhat, Y)
     tiny = torch.finfo(yhat.dtype).tiny
-    loss = -(Y * yhat.clamp(min=tiny).log()).sum(dim=1).mean()
-    return loss.to(yhat.dtype), _accuracy(yhat, Y)
+    surprise = -torch.log(yhat.clamp(min=tiny))
+    loss = (Y.to(yhat.dtype) * surprise).sum(dim=1).mean()
+    return loss, _accuracy(yhat, Y)
 
 
 def backward(params: Params, outputs: Params, Y: Tensor) -> Params:
@@ -73,7 +74,7 @@ def backward(params: Params, outputs: Params, Y: Tensor) -> Params:
     R. Williams, Learning representations by back-propagating errors, Nature, 1986.
     """
     X, h, yhat = outputs["X"], outputs["h"], outputs["yhat"]
-    _check_same("yhat", yhat, "Y", Y)
+    _check_targets("yhat", yhat, Y)
 
     delta_y = (yhat - Y.to(yhat.dtype)) / len(Y)  # dL/dytilde
     delta_h = (delta_y @ params["Wy"]) * (1 - h**2)  # dL/dhtilde
@@ -90,8 +91,12 @@ def sgd(params: Params, grads: Params, eta: float) -> Params:
 
     Raises ValueError when a gradient does not have its parameter's shape.
     """
-    for name in params:
-        _check_same(f"grads[{name!r}]", grads[name], f"params[{name!r}]", params[name])
+    for name, value in params.items():
+        if grads[name].shape != value.shape:
+            raise ValueError(
+                f"grads[{name!r}] has shape {tuple(grads[name].shape)} and params[{name!r}] "
+                f"{tuple(value.shape)}: they must be the same"
+            )
     return {name: params[name] - eta * grads[name] for name in params}
 
 
@@ -155,8 +160,9 @@ def cross_entropy(logits: Tensor, Y: Tensor) -> Tensor:
 
     Raises ValueError when the shapes differ.
     """
-    _check_same("logits", logits, "Y", Y)
-    return -(Y.to(logits.dtype) * log_softmax(logits)).sum(dim=1).mean()
+    _check_targets("logits", logits, Y)
+    surprise = -log_softmax(logits)
+    return (Y.to(logits.dtype) * surprise).sum(dim=1).mean()
 
 
 #: name -> (the function; how to multiply d by its derivative where its *value* is h); in place.
@@ -228,7 +234,7 @@ class MLP:
 
         Raises ValueError when Y does not have the logits' shape.
         """
-        _check_same("logits", outputs[-1], "Y", Y)
+        _check_targets("logits", outputs[-1], Y)
         top = (softmax(outputs[-1]) - Y.to(outputs[-1].dtype)) / len(Y)
         grads: Params = {}
         for layer, delta, h in self._deltas(outputs, top):
@@ -243,7 +249,7 @@ class MLP:
         adds to W. Raises ValueError when shapes or dtypes do not fit.
         """
         logits, outputs = self.forward(X)
-        _check_same("logits", logits, "Y", Y)
+        _check_targets("logits", logits, Y)
         Y = Y.to(logits.dtype)
         shifted = logits - logits.amax(dim=1, keepdim=True)
         exponentials = shifted.exp()
@@ -267,7 +273,7 @@ class MLP:
 
 
 def _accuracy(scores: Tensor, Y: Tensor) -> Tensor:
-    return (scores.argmax(dim=1) == Y.argmax(dim=1)).to(scores.dtype).mean()
+    return (scores.argmax(dim=1) == Y.to(scores.dtype).argmax(dim=1)).to(scores.dtype).mean()
 
 
 def _check_sizes(sizes: Sequence[int]) -> None:
@@ -275,11 +281,11 @@ def _check_sizes(sizes: Sequence[int]) -> None:
         raise ValueError(f"layer sizes are {tuple(sizes)}: give at least two, each 1 or more")
 
 
-def _check_same(name: str, got: Tensor, like: str, expected: Tensor) -> None:
-    if got.shape != expected.shape:
+def _check_targets(name: str, scores: Tensor, Y: Tensor) -> None:
+    if scores.ndim != 2 or scores.shape != Y.shape:
         raise ValueError(
-            f"{name} has shape {tuple(got.shape)} and {like} {tuple(expected.shape)}: "
-            "they must be the same"
+            f"{name} has shape {tuple(scores.shape)} and Y {tuple(Y.shape)}: "
+            "they must be the same, one row for each example and one column for each class"
         )
 
 
