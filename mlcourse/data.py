@@ -8,6 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+#: Where each data set comes from.
+SOURCES = {
+    "circles": "drawn from a seed: nothing to fetch",
+    "digits": "inside scikit-learn: nothing to fetch",
+}
+
 
 class Split(NamedTuple):
     """Examples to learn from and examples to test on: X (N, n_x), Y one-hot (N, n_y)."""

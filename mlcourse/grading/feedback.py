@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +25,19 @@ from mlcourse.grading.results import NO_SANDBOX, Record
 LONGEST_ANSWER = 20_000
 
 
+@dataclass(frozen=True)
+class Section:
+    """What a page says about one exercise.
+
+    `rows` are the submission's records in the exercise's order; `answers` maps a question's name
+    to the student's own answer, as they wrote it.
+    """
+
+    exercise: str
+    rows: Sequence[Record]
+    answers: Mapping[str, str]
+
+
 def write(
     student: str,
     exercise: str,
@@ -31,15 +45,21 @@ def write(
     submission_cells: Mapping[str, str],
     path: Path,
 ) -> None:
-    """Write the page to `path`.
+    """Write the page on one exercise to `path`.
 
-    `rows` are the records of this submission in the exercise's order; `submission_cells` maps a
-    question's name to the student's own answer, as they wrote it. The page shows what they wrote
-    and what they were told, and no input of a check.
+    The page shows what the student wrote and what they were told, and no input of a check.
     """
-    cards = [card(record, submission_cells.get(record.question, "")) for record in rows]
-    body = "\n".join([head(student, exercise, rows), *cards])
-    save(page(f"{heading(exercise)}: feedback for {student}", body), path)
+    write_sections(student, [Section(exercise, rows, submission_cells)], path)
+
+
+def write_sections(student: str, sections: Sequence[Section], path: Path) -> None:
+    """Write one page on all that a student handed in to `path`."""
+    parts: list[str] = []
+    for section in sections:
+        parts.append(head(student, section.exercise, section.rows))
+        parts += [card(row, section.answers.get(row.question, "")) for row in section.rows]
+    title = " and ".join(heading(section.exercise) for section in sections)
+    save(page(f"{title}: feedback for {student}", "\n".join(parts)), path)
 
 
 @cache
@@ -60,7 +80,7 @@ def head(student: str, exercise: str, rows: Sequence[Record]) -> str:
     if any(record.message.startswith(NO_SANDBOX) for record in rows):
         unsafe = '<p class="card notice">Graded without a sandbox.</p>'
     links = "".join(
-        f'<li class="{tone(record.status)}"><a href="#q-{escape(record.question)}">{badge(record)} '
+        f'<li class="{tone(record.status)}"><a href="#{anchor(record)}">{badge(record)} '
         f"{escape(record.title or record.question)}</a></li>"
         for record in rows
         if record.status != "passed"
@@ -91,13 +111,17 @@ def card(record: Record, answer: str) -> str:
     """Return one question: its status, the sentence, the points and the student's own answer."""
     points = "not given yet" if record.points is None else number(record.points)
     open_ = "" if record.status == "passed" else " open"
-    place = f'id="q-{escape(record.question)}"'
+    place = f'id="{anchor(record)}"'
     return f"""<section class="card question {tone(record.status)}" {place}>
 <div class="row"><h3>{escape(record.title or record.question)}</h3>
 {badge(record)}
 <span class="end">{points} / {number(record.max_points, "point")}</span></div>
 <p class="says"><bdi>{escape(says(record))}</bdi></p>
 {own_answer(record, answer, open_)}</section>"""
+
+
+def anchor(record: Record) -> str:
+    return escape(f"q-{record.exercise}-{record.question}")
 
 
 def own_answer(record: Record, answer: str, open_: str) -> str:

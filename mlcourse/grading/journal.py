@@ -15,9 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from mlcourse.grading.results import Record
+from mlcourse.grading.submissions import WrongUsage
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 #: Lines are forced to the disk when this many, or the oldest of them this many seconds, wait.
 BATCH, SECONDS = 50, 1.0
@@ -37,6 +43,18 @@ class Entry:
         return self.records[0].student, self.records[0].exercise
 
 
+def lock(file: IO[bytes], folder: Path) -> None:
+    """Keep other graders out of a results folder, where the system can do that."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise WrongUsage(
+            f"another grader is at work in {str(folder)!r}: wait for it, or use another --out"
+        ) from None
+
+
 class Journal:
     """The journal of a results folder, read at once and then only appended to."""
 
@@ -45,17 +63,16 @@ class Journal:
         self.entries: dict[tuple[str, str, str], Entry] = {}
         self.latest: dict[tuple[str, str], Entry] = {}
         self.graded: list[tuple[str, str, str]] = []
+        self._file = path.open("a+b")
+        lock(self._file, path.parent)
         whole = self._read()
-        self._file = path.open("r+b" if path.exists() else "w+b")
+        self.first = dict(self.latest)  # as it was before this run
         # A killed run may leave half a line, which the next line must not be glued to.
         self._file.truncate(whole)
-        self._file.seek(whole)
         self._waiting, self._since = 0, time.monotonic()
 
     def _read(self) -> int:
         """Read every whole line; return where the last one ends."""
-        if not self.path.exists():
-            return 0
         whole = 0
         with self.path.open("rb") as file:
             for line in file:
@@ -85,6 +102,11 @@ class Journal:
     def find(self, student: str, exercise: str, key: str) -> Entry | None:
         """Return what was graded under `key` for this student, or None."""
         return self.entries.get((student, exercise, key))
+
+    def is_change(self, entry: Entry) -> bool:
+        """Say whether this student had handed in something else before."""
+        before = self.first.get(entry.owner)
+        return before is not None and before.submission != entry.submission
 
     def append(self, entry: Entry) -> None:
         """Add a graded submission; it survives a kill of this process from here on."""
