@@ -81,7 +81,8 @@ class Worker:
 
     `imports` are the course modules that student code may import; `sandbox` is "required" or
     "none". `fork=False` starts a fresh process for each session, for systems where forking is
-    unsafe; it is the default there. `leave_out` names layers to do without (for tests).
+    unsafe; it is the default there. `leave_out` names layers to do without (for tests), and
+    `keep_going` starts even if a required layer does not hold (to report on it).
 
     Raises SandboxMissing when a required layer does not hold, WorkerFailed when it cannot start.
     """
@@ -94,12 +95,14 @@ class Worker:
         *,
         fork: bool | None = None,
         leave_out: Iterable[str] = (),
+        keep_going: bool = False,
     ) -> None:
         self.limits = limits or Limits()
         self.imports = tuple(imports)
         self.required = sandbox == "required"
         self.fork = sys.platform == "linux" if fork is None else fork
         self.leave_out = frozenset(leave_out)
+        self.keep_going = keep_going
         self.sessions = 0
         self.layers: dict[str, bool] = {}
         self.why: dict[str, str] = {}
@@ -138,6 +141,8 @@ class Worker:
         Raises CellStopped when a cell had to be stopped or ended its process.
         """
         self.sessions += 1
+        if self.fork and (self.zygote is None or self.zygote.process.poll() is not None):
+            self.zygote = self.start()
         session = Session(self, self.sessions, seconds or self.limits.seconds)
         try:
             session.run(cells)
@@ -154,12 +159,16 @@ class Worker:
             ready = started.wait_until_ready()
             self.why = ready["why"]
             self.layers = {layer: ready["held"].get(layer) is True for layer in walls.LAYERS}
-            if self.required:
+            if self.required and not self.keep_going:
                 require(self.layers, self.why)
         except BaseException:
             started.kill()
             raise
         return started
+
+    def reason(self, layer: str) -> str:
+        """Return why a layer does not hold here."""
+        return self.why.get(layer) or "it did not hold when it was tried"
 
     def configuration(self, scratch: Path) -> dict[str, Any]:
         limits = asdict(self.limits)
@@ -237,6 +246,7 @@ class Started:
         try:
             socket.send_fds(self.control, [json.dumps(request).encode()], list(descriptors))
         except OSError as error:
+            self.kill()  # the next session starts another
             raise WorkerFailed(f"the worker is gone: {error.strerror}") from None
 
     def answer(self) -> dict[str, Any]:
@@ -244,6 +254,7 @@ class Started:
         try:
             return json.loads(self.control.recv(65536))  # type: ignore[no-any-return]
         except (OSError, ValueError) as error:
+            self.kill()
             raise WorkerFailed(f"the worker does not answer: {error}") from None
 
     def kill(self) -> None:

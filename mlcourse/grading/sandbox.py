@@ -83,13 +83,20 @@ def enter(plan: Plan) -> None:
             system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
     if "no_new_privs" in plan.layers:
         system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)
-    if "landlock" in plan.layers:
-        try:
-            landlock.restrict(plan.readable, plan.scratch, plan.hidden)
-        except OSError as error:
-            plan.why["landlock"] = (
-                f"{error.strerror}: use Linux 5.13 or newer, with landlock in its list `lsm`"
-            )
+    for layer, build, advice in (
+        ("landlock", close_files, "use Linux 5.13 or newer, with landlock in its list `lsm`"),
+        ("seccomp", lambda _: seccomp.program(), f"use one of {', '.join(system.MACHINES)}"),
+    ):
+        if layer in plan.layers:
+            try:
+                build(plan)
+            except OSError as error:
+                plan.layers.remove(layer)
+                plan.why[layer] = f"{error.strerror}: {advice}"
+
+
+def close_files(plan: Plan) -> None:
+    landlock.restrict(plan.readable, plan.scratch, plan.hidden)
 
 
 def enter_namespaces(plan: Plan) -> None:
@@ -174,7 +181,7 @@ def confine(plan: Plan, folder: str) -> None:
     limit(resource.RLIMIT_FSIZE, plan.file_bytes)
     limit(resource.RLIMIT_AS, plan.address_space + plan.memory_mb * 2**20)
     limit(resource.RLIMIT_NPROC, plan.tasks + plan.processes)
-    if "landlock" in plan.layers and "landlock" not in plan.why:
+    if "landlock" in plan.layers:
         landlock.restrict(plan.readable, folder)
     if "seccomp" in plan.layers:
         seccomp.restrict(os.getpid())

@@ -12,7 +12,6 @@ import io
 import json
 import os
 import random
-import resource
 import select
 import signal
 import socket
@@ -26,6 +25,9 @@ import numpy as np
 import torch
 
 from . import cells, codec, sandbox
+
+if sys.platform != "win32":
+    import resource
 
 NOT_ENOUGH = ("not enough memory", "can't allocate memory", "bad_alloc", "Cannot allocate memory")
 
