@@ -28,15 +28,13 @@ CODE_STUB = "raise NotImplementedError()  # your code here"
 TEXT_STUB = "*Write your answer here.*"
 
 SETUP = f"""\
-# Run this cell first. After each answer, run the check below it: it says what is right or wrong.
-# hint("{{exercise}}.{{question}}"), in a cell of your own, helps you on; each call says more.
+# Run this cell first. On Google Colab it installs the course.
 import sys
 
 if "google.colab" in sys.modules:
     %pip install --quiet "mlcourse @ git+{REPOSITORY}"
 
-from mlcourse import check, hint
-"""
+from mlcourse import check, hint"""
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -90,8 +88,7 @@ def cells(written: list[NotebookNode], exercise: Exercise) -> Iterator[NotebookN
         else:
             yield from answer_cells(exercise, exercise[name], cell.source)
         if index == 0:
-            first = exercise.questions[0].name
-            yield fresh("code", SETUP.format(exercise=exercise.name, question=first).rstrip())
+            yield fresh("code", SETUP)
 
 
 def answer_cells(exercise: Exercise, question: Question, text: str) -> Iterator[NotebookNode]:
