@@ -41,6 +41,7 @@ _METADATA = {
     },
 }
 TEXT_LINK = re.compile(r"\]\(([\w./]*\b\d_\w+)\.md(?:#[\w-]*)?\)")
+_MAGIC = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)
 _UNSTABLE = re.compile(r" at 0x[0-9a-f]{6,}|(?<![\w./])/(?:root|home|tmp|work|Users)/")
 
 
@@ -82,10 +83,10 @@ def _plain(cell: NotebookNode) -> list[str]:
 
 def _elements(source: str) -> list[Any]:
     """The page elements that a cell makes from literals, such as `quiz("backward")`."""
-    lines = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
+    plain = _MAGIC.sub(r"\1pass", source)
     return [
         _ELEMENTS[node.func.id](*map(ast.literal_eval, node.args))
-        for node in ast.walk(ast.parse("\n".join(lines)))
+        for node in ast.walk(ast.parse(plain))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id in _ELEMENTS

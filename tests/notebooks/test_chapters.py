@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mlcourse.__about__ import REPOSITORY
 from mlcourse.book import runs, twins
 
 CHAPTERS = twins.chapters()
@@ -13,6 +14,7 @@ each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.s
 PARTS = {
     "one title": r"^# \S",
     "what you will be able to do": r"^(## |\*\*)(What you will be able|After this chapter you can)",
+    "its own installation in Colab": rf'^    %pip install --quiet "mlcourse @ git\+{REPOSITORY}"$',
     "minutes to read": r"\d+ minutes",
     "a link to its run time": r"\(\.\./run_times\.md\)",
     "a quiz": r'^quiz\("\w+"\)',

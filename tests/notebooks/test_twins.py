@@ -79,6 +79,11 @@ def test_cell_ids_survive_an_insertion(tmp_path: Path) -> None:
     assert [identifier for identifier in after if identifier in before] == before
 
 
+def test_a_cell_with_a_magic_is_read_for_its_elements(tmp_path: Path) -> None:
+    path = _chapter(tmp_path, "if False:\n    %pip install x", '%time\nmistake("p1-12")')
+    assert [len(twins._elements(cell.source)) for cell in twins.read(path).cells[1:]] == [0, 1]
+
+
 def test_an_unknown_chapter_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stopped:
         twins.main([str(tmp_path / "none.md")])
