@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isnan
 
 import torch
 from torch import Tensor
@@ -25,8 +26,8 @@ class GradientCheck:
 
     @property
     def worst(self) -> str:
-        """The name of the parameter with the largest error."""
-        return max(self.errors, key=self.errors.__getitem__)
+        """The name of the parameter with the largest error; nan is larger than any."""
+        return max(self.errors, key=lambda name: (isnan(self.errors[name]), self.errors[name]))
 
     @property
     def bands(self) -> dict[str, str]:
@@ -66,7 +67,7 @@ def numerical_gradient(f: Callable[[Tensor], Tensor | float], x: Tensor, step: f
 
     Costs 2 calls of f an entry. `f` gets float64 copies of x on its device; the result is float64.
     """
-    x = x.detach().double().clone()
+    x = x.detach().double().clone(memory_format=torch.contiguous_format)
     gradient = torch.empty_like(x)
     flat, result = x.view(-1), gradient.view(-1)
     for i in range(flat.numel()):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
@@ -68,16 +70,14 @@ def fit(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}: give at least 1 example a batch")
     history = History()
-    with _bar(sys.stderr.isatty() if progress is None else progress) as bar:
-        task = bar.add_task("", total=epochs)
+    with _bar(epochs, sys.stderr.isatty() if progress is None else progress) as advance:
         for _ in range(epochs):
             start = time.perf_counter()
             loss = _epoch(step, X, Y, batch_size, generator)
             seconds = time.perf_counter() - start
-            history.append(
-                train_loss=loss, seconds=seconds, **(dict(evaluate()) if evaluate else {})
-            )
-            bar.update(task, advance=1, description=_summary(history))
+            extra = dict(evaluate()) if evaluate else {}
+            history.append(train_loss=loss, seconds=seconds, **extra)
+            advance(history)
     return history
 
 
@@ -97,15 +97,21 @@ def _epoch(
     return float(total / len(X))
 
 
-def _bar(shown: bool) -> Progress:
-    return Progress(
+@contextmanager
+def _bar(epochs: int, shown: bool) -> Iterator[Callable[[History], None]]:
+    """Yield a function to call after each epoch. A bar that is not shown must print nothing."""
+    if not shown:
+        yield lambda history: None
+        return
+    columns = (
         BarColumn(),
         TextColumn("{task.completed}/{task.total} epochs"),
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
-        transient=True,
-        disable=not shown,
     )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=epochs)
+        yield lambda history: bar.update(task, advance=1, description=_summary(history))
 
 
 def _summary(history: History) -> str:
