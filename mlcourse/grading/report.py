@@ -25,6 +25,9 @@ from mlcourse.grading.results import NO_SANDBOX, Record, Status
 #: Statuses that a teacher should look into: something else than a wrong answer happened.
 UNUSUAL = ("error", "timeout", "memory", "forbidden")
 
+#: So many mistakes, and so many messages a student, are shown; more are folded or counted.
+MANY, FEW = 12, 3
+
 SORT = """
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => {
@@ -173,9 +176,20 @@ def mistakes(records: Sequence[Record]) -> str:
     if not found:
         return '<p class="soft">No answer matched a mistake that the course knows.</p>'
     ordered = sorted(found.values(), key=lambda same: (-len(same), same[0].question))
+    shown = mistake_table(ordered[:MANY])
+    if rest := ordered[MANY:]:
+        shown += (
+            f"<details><summary>{number(len(rest), 'mistake')} more, "
+            f"made by {number(max(map(len, rest)), 'student')} at most</summary>"
+            f"{mistake_table(rest)}</details>"
+        )
+    return shown
+
+
+def mistake_table(ordered: Sequence[Sequence[Record]]) -> str:
     lines = "".join(
         f'<tr><td class="number">{len(same)}</td>'
-        f"<td><strong>{escape(same[0].title or same[0].question)}</strong><br>"
+        f"<td><strong>{escape(title(same))}</strong><br>"
         f"{escape(says(same[0]))}"
         f"<details><summary>{number(len(same), 'student')}</summary>"
         f"<bdi>{escape(', '.join(record.student for record in same))}</bdi></details></td></tr>"
@@ -279,29 +293,39 @@ def mark(record: Record | None) -> str:
 
 def unusual(records: Sequence[Record]) -> str:
     """Return what was stopped, forbidden or broken, by student; the same message once."""
-    found: dict[tuple[str, Status, str], list[str]] = defaultdict(list)
+    found: dict[tuple[str, Status], list[Record]] = defaultdict(list)
     for record in records:
         if record.status in UNUSUAL:
-            found[record.student, record.status, says(record)].append(title([record]))
+            found[record.student, record.status].append(record)
     if not found:
         return '<p class="soft">Nothing: no answer was stopped, forbidden or broken.</p>'
     lines = "".join(
         f'<tr><th scope="row"><bdi>{escape(student)}</bdi></th>'
         f'<td><span class="status {tone(status)}">{STATUS[status][1]}</span></td>'
-        f'<td class="text"><bdi>{escape(message)}</bdi><br>'
-        f'<span class="soft">{escape(listed(titles))}</span></td></tr>'
-        for (student, status, message), titles in found.items()
+        f'<td class="text">{listed(same)}</td></tr>'
+        for (student, status), same in found.items()
     )
     return (
-        f"{table('To look into')}<thead><tr><th>Student</th><th>What</th><th>Message and questions"
+        f"{table('To look into')}<thead><tr><th>Student</th><th>What</th><th>Messages and questions"
         f"</th></tr></thead><tbody>{lines}</tbody></table></div>"
     )
 
 
-def listed(titles: Sequence[str]) -> str:
-    if len(titles) > 3:
-        return f"{titles[0]} and {len(titles) - 1} other questions"
-    return ", ".join(titles)
+def listed(records: Sequence[Record]) -> str:
+    """Return the different messages of one student's records, each with its questions."""
+    by_message: dict[str, list[str]] = defaultdict(list)
+    for record in records:
+        by_message[says(record)].append(title([record]))
+    lines = []
+    for message, titles in list(by_message.items())[:FEW]:
+        where = ", ".join(titles)
+        if len(titles) > FEW:
+            where = f"{titles[0]} and {number(len(titles) - 1, 'other question')}"
+        lines.append(f'<bdi>{escape(message)}</bdi><br><span class="soft">{escape(where)}</span>')
+    if len(by_message) > FEW:
+        more = number(len(by_message) - FEW, "more message")
+        lines.append(f'<span class="soft">and {more}</span>')
+    return "<br>".join(lines)
 
 
 def sandbox(rows: Sequence[Record]) -> str:

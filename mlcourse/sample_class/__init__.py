@@ -124,7 +124,7 @@ def value(question: Question, chance: random.Random, care: float) -> object:
 def texts(exercise: Exercise, chance: random.Random) -> Answers:
     """Answer the free-text questions."""
     return {
-        question.name: chance.choice(TEXTS)
+        question.name: chance.choice(TEXTS[question.name])
         for question in exercise.questions
         if question.kind == "text"
     }

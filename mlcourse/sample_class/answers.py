@@ -135,14 +135,23 @@ def train(params, X, Y, eta, epochs, batch_size, generator):
 """,
 }
 
-TEXTS = (
-    "With few hidden neurons the boundary has few bends; each neuron adds one more fold of the "
-    "plane, and four of them are enough to close it around the inner circle.",
-    "The gradient of a batch is an estimate. With larger batches it is less noisy, but there are "
-    "fewer steps in an epoch, so the loss falls more slowly per epoch.",
-    "I think it is because of the tanh.",
-    "Smaller batches jump around more.\n\n- noise\n- more steps",
-)
+TEXTS = {
+    "explain_boundary": (
+        "With 2 hidden neurons the boundary is a band, with 3 it is a rounded triangle and with 16 "
+        "nearly a circle. Each neuron is one soft straight line, and two lines cannot close a "
+        "region around the inner ring.",
+        "More neurons give a rounder boundary. Two are not enough because the rings are not "
+        "linearly separable.",
+        "I think it is because of the tanh.",
+    ),
+    "explain_batches": (
+        "The full batch is fastest for an epoch since it is one big product, but it takes only 30 "
+        "steps. One example at a time takes 6000 steps, so it gets lowest although it is slow. The "
+        "full batch could use a larger learning rate because its gradient has no noise.",
+        "Smaller batches jump around more.\n\n- more noise\n- more steps",
+        "20 is the best, as in the book.",
+    ),
+}
 
 
 def edited(question: str, *edits: tuple[str, str]) -> str:
@@ -298,6 +307,8 @@ from mlcourse.mlp import backward
 #: A cell that tries to make every comparison come out equal.
 FORGER = """\
 import builtins
+
+import torch
 
 torch.allclose = torch.equal = lambda *args, **kwargs: True
 torch.testing.assert_close = lambda *args, **kwargs: None
