@@ -19,8 +19,9 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from mlcourse.checks import Exercise, Question
+from mlcourse.checks.forbidden import mentions
 from mlcourse.checks.judge import AnswerError, ForbiddenUse, Judge, Stopped, Verdict
-from mlcourse.grading.notebook import Answers, Notebook, course_modules, mentions, read
+from mlcourse.grading.notebook import Answers, Notebook, course_modules, read
 from mlcourse.grading.process import CellStopped, MissingName, Remote, Session, Worker
 from mlcourse.grading.results import NO_SANDBOX, Record, one_line
 from mlcourse.grading.submissions import Unreadable
@@ -151,7 +152,7 @@ class Attempt:
         statements = [statement for _, statement in self.answers.parts(question.name)]
         if refused := course_modules(statements) - set(self.engine.exercise.imports):
             return self.refuses(question, sorted(refused))
-        used = mentions(statements)
+        used = {name for statement in statements for name in mentions(statement.node)}
         for forbidden in question.forbidden:
             if used & forbidden.attributes:
                 return Verdict("forbidden", forbidden.says)

@@ -297,17 +297,3 @@ def course_modules(statements: Iterable[Statement]) -> set[str]:
             parts = (name.split(".") for name in dotted)
             found |= {part[1] for part in parts if part[0] == "mlcourse" and len(part) > 1}
     return found - {"check", "hint", "*"}
-
-
-def mentions(statements: Iterable[Statement]) -> set[str]:
-    """Return the attribute names and the imported names in statements."""
-    found: set[str] = set()
-    for statement in statements:
-        for node in ast.walk(statement.node):
-            if isinstance(node, ast.Attribute):
-                found.add(node.attr)
-            elif isinstance(node, (ast.Import, ast.ImportFrom)):
-                dotted = [alias.name for alias in node.names]
-                dotted.append(getattr(node, "module", None) or "")
-                found |= {part for name in dotted for part in name.split(".")}
-    return found

@@ -31,8 +31,8 @@ NO_SANDBOX = "[no sandbox] "
 LONGEST_MESSAGE = 400
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{4,}\b")
-TIME_OF_DAY = re.compile(r"\b\d{1,2}:\d{2}:\d{2}(?:\.\d+)?\b")
-DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}(?:T(?=\d))?")
+CLOCK = r"\d{1,2}:\d{2}:\d{2}(?:\.\d+)?"
+TIME = re.compile(rf"\b(?:\d{{4}}-\d{{2}}-\d{{2}}(?:[T ]{CLOCK})?|{CLOCK})\b")
 POSIX_PATH = re.compile(r"(?<![\w.<])~?(?:/[\w.@+~-]+){2,}/?")
 WINDOWS_PATH = re.compile(r"\b[A-Za-z]:\\[^\s'\"]+")
 
@@ -83,7 +83,7 @@ def one_line(text: str) -> str:
     text = text.encode("utf-8", "replace").decode("utf-8")
     text = ADDRESS.sub("0x...", text)
     text = WINDOWS_PATH.sub("...", POSIX_PATH.sub("...", text))
-    text = TIME_OF_DAY.sub("...", DATE.sub("...", text))
+    text = TIME.sub("...", text)
     text = " ".join(text.split())
     if len(text) > LONGEST_MESSAGE:
         text = text[: LONGEST_MESSAGE - 4].rstrip() + " ..."
