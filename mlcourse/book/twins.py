@@ -18,7 +18,7 @@ from typing import Any
 import jupytext
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 
 from mlcourse.book.bibliography import references
@@ -119,11 +119,14 @@ def execute(path: Path) -> NotebookNode:
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
+        coalesce_streams=True,
     )
     try:
         client.execute()
     except CellExecutionError as error:
         raise TwinError(f"{path.name}: {error.ename}: {error.evalue}\n{error}") from None
+    except CellTimeoutError:
+        raise TwinError(f"{path.name}: a cell ran longer than {SECONDS_A_CELL} s") from None
     for number, cell in enumerate(notebook.cells, start=1):
         for output in cell.get("outputs", []):
             if problem := output_problem(output):

@@ -72,6 +72,14 @@ def test_a_cell_that_readers_should_not_see_is_refused(
     assert not path.with_suffix(".ipynb").exists()
 
 
+def test_a_cell_that_does_not_end_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(twins, "SECONDS_A_CELL", 1)
+    assert twins.main([str(_chapter(tmp_path, "while True:\n    pass"))]) == 1
+    assert "a cell ran longer than 1 s" in capsys.readouterr().err
+
+
 def test_cell_ids_survive_an_insertion(tmp_path: Path) -> None:
     before = [cell.id for cell in twins.read(_chapter(tmp_path, "1", "2", "1")).cells]
     after = [cell.id for cell in twins.read(_chapter(tmp_path, "1", "3", "2", "1")).cells]
