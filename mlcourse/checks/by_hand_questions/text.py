@@ -4,50 +4,8 @@ from __future__ import annotations
 
 import math
 
-from mlcourse.checks.declare import TOLERANCE, Mistake, Question
-
-
-def choice(
-    name: str, title: str, right: str, hint: str, **options: str | tuple[str, str]
-) -> Question:
-    """Declare a question whose answer is a letter.
-
-    An option is the text of the right answer, or of a wrong one with the sentence for whoever
-    chooses it.
-    """
-    wrong = {letter: option for letter, option in options.items() if isinstance(option, tuple)}
-    if right not in options or set(options) - set(wrong) != {right}:
-        raise ValueError(f"question {name!r}: every option but {right!r} needs its sentence")
-    return Question(
-        name=name,
-        title=title,
-        points=1,
-        kind="value",
-        reference=right,
-        choices={
-            letter: options[letter][0] if letter in wrong else str(options[letter])
-            for letter in options
-        },
-        mistakes=tuple(Mistake(letter, letter, says) for letter, (_, says) in wrong.items()),
-        hints=(hint,),
-    )
-
-
-def number(
-    name: str, title: str, value: float, hints: tuple[str, ...], *mistakes: Mistake
-) -> Question:
-    """Declare a question whose answer is a number, right to a thousandth of itself."""
-    return Question(
-        name=name,
-        title=title,
-        points=1,
-        kind="value",
-        reference=value,
-        tolerance={**TOLERANCE, float: 1e-3},
-        mistakes=mistakes,
-        hints=hints,
-    )
-
+from mlcourse.checks.declare import Mistake, Question
+from mlcourse.checks.kinds import choice, number
 
 START = (
     choice(
@@ -56,7 +14,7 @@ START = (
         "b",
         "Once a choice was made with some data, the score on that data is no longer an honest one.",
         a=(
-            "The training data: the n_h with the smallest training loss is the best",
+            "The training data: the $n_h$ with the smallest training loss is the best",
             "the training loss nearly always falls when n_h grows, so it would choose the largest "
             "network: choose with the validation data",
         ),
@@ -191,7 +149,7 @@ START = (
         "b",
         "Which of the three sizes does the data set fix?",
         a=(
-            "It must lie between n_x and n_y",
+            "It must lie between $n_x$ and $n_y$",
             "that rule of thumb has no ground, and the figure itself breaks it: n_h is a "
             "hyper-parameter, chosen on validation data",
         ),
@@ -221,7 +179,7 @@ START = (
             "that is N: n_y is the number of classes, the columns of Y",
         ),
         c=(
-            "It is a hyper-parameter, like n_h",
+            "It is a hyper-parameter, like $n_h$",
             "the task fixes it: one output for each class",
         ),
         d="The task does: it is the number of classes",
@@ -292,18 +250,18 @@ BACKWARD = (
         "a",
         "Neuron i sends its value to output j through one weight. Which row and which column of "
         "W_y hold it?",
-        a="sum over j of delta_y,j W_y,ji, times 1 - h_i^2",
+        a=r"$(1 - h_i^2) \sum_j \delta_{y,j} W_{y,ji}$",
         b=(
-            "sum over j of delta_y,j W_y,ij, times 1 - h_i^2",
+            r"$(1 - h_i^2) \sum_j \delta_{y,j} W_{y,ij}$",
             "the indices of W_y are exchanged: row j is an output, column i a hidden neuron, so "
             "the weight between them is W_y,ji",
         ),
         c=(
-            "sum over j of delta_y,j W_y,ji",
+            r"$\sum_j \delta_{y,j} W_{y,ji}$",
             "that is dL/dh_i: to get to h~_i, multiply by tanh' = 1 - h_i^2",
         ),
         d=(
-            "sum over j of delta_y,j W_y,ji, times 1 - h_i",
+            r"$(1 - h_i) \sum_j \delta_{y,j} W_{y,ji}$",
             "tanh' is 1 - h^2, not 1 - h",
         ),
     ),
@@ -313,18 +271,18 @@ BACKWARD = (
         "d",
         "The factor 1 - h_i^2 carries the gradient back through tanh. Where are you then?",
         a=(
-            "The loss, with respect to h_i",
+            "The loss, with respect to $h_i$",
             "with the factor 1 - h_i^2 the gradient is already through tanh: it is dL/dh~_i",
         ),
         b=(
-            "The loss, with respect to W_h,ij",
+            "The loss, with respect to $W_{h,ij}$",
             "for that, delta_h,i has still to be multiplied by x_j: delta_h,i is dL/dh~_i",
         ),
         c=(
-            "The output yhat, with respect to h~_i",
+            r"The output $\hat y$, with respect to $\tilde h_i$",
             "it starts from the loss, by way of delta_y: it is dL/dh~_i",
         ),
-        d="The loss, with respect to h~_i",
+        d=r"The loss, with respect to $\tilde h_i$",
     ),
     choice(
         "what_to_keep",
@@ -374,7 +332,7 @@ BACKWARD = (
         "a",
         "How often does each layer's delta get computed? And how often if you start again from the "
         "loss for each layer?",
-        a="Backpropagation: O(L) layer evaluations, where the naive way takes O(L^2)",
+        a="Backpropagation: $O(L)$ layer evaluations, where the naive way takes $O(L^2)$",
         b=(
             "Backpropagation is the more costly one: it has to store more",
             "it stores activations to save work: each delta is computed once, O(L) in all, where "
