@@ -266,12 +266,19 @@ def unpack_tensor(raw: bytearray, name: str, shape: list[int], learns: bool) -> 
     need(type(learns) is bool, "flag")
     need(not learns or dtype.is_floating_point or dtype.is_complex, "flag")
     if not raw:
-        return torch.empty(shape, dtype=dtype).requires_grad_(learns)
+        return learning(torch.empty(shape, dtype=dtype), learns)
     if dtype is torch.bool:  # a bool byte other than 0 and 1 compares strangely
         tensor = torch.frombuffer(raw, dtype=torch.uint8) != 0
     else:
         tensor = torch.frombuffer(raw, dtype=dtype).clone()
-    return tensor.reshape(shape).requires_grad_(learns)
+    return learning(tensor.reshape(shape), learns)
+
+
+def learning(tensor: torch.Tensor, learns: bool) -> torch.Tensor:
+    """Set `requires_grad` as an attribute: a question may forbid the method of that name."""
+    if learns:
+        tensor.requires_grad = True
+    return tensor
 
 
 def unpack_array(raw: bytearray, name: str, shape: list[int]) -> np.ndarray:
