@@ -69,8 +69,8 @@ def _exercise(name: str) -> str:
     return (
         f"({name})=\n## {exercise.title}\n\n"
         f"```console\n$ mlcourse start {name}\n$ jupyter lab {name}.ipynb\n```\n\n"
-        f"Or {{download}}`download the notebook <../{path}>`, or [open it in Colab]({colab}).\n\n"
-        + "\n".join(rows)
+        f"Or [read it here](../{path}), {{download}}`download it <../{path}>`, or "
+        f"[open it in Colab]({colab}).\n\n" + "\n".join(rows)
     )
 
 
@@ -92,10 +92,9 @@ def gpu_text() -> str:
 
 
 def _runs_table(name: str, command: str) -> str:
-    path = RESULTS / f"{name}.json"
-    if not path.is_file():
+    record = _record(name)
+    if record is None:
         return f"Not measured yet: run `{command}`."
-    record = json.loads(path.read_text(encoding="utf-8"))
     rows = ["| chapter | seconds | cells | of these compared | result |", "|---|--:|--:|--:|---|"]
     rows += [
         f"| [{run['title']}]({run['chapter']}.ipynb) | {run['seconds']:.1f} | {run['cells']} "
@@ -104,8 +103,36 @@ def _runs_table(name: str, command: str) -> str:
     ]
     total = sum(run["seconds"] for run in record["chapters"])
     rows.append(f"| **all** | **{total:.1f}** | | | |")
+    return "\n".join(rows) + _measured(record)
+
+
+def by_hand_step_text() -> str:
+    """The table of the benchmark of one training step, or a sentence when it was not run."""
+    record = _record("by_hand_step")
+    if record is None:
+        return "Not measured yet: run `make bench`."
+    ways = list(record["cases"][0]["ways"])
+    rows = [
+        f"| batch | threads | {' | '.join(ways)} | speed-up over autograd | its limit |",
+        "|--:|--:|" + "--:|" * (len(ways) + 2),
+    ]
+    for case in record["cases"]:
+        medians = " | ".join(f"{case['ways'][way]['median_us']:.0f} µs" for way in ways)
+        rows.append(
+            f"| {case['batch']} | {case['threads']} | {medians} "
+            f"| **{case['speedup']:.2f}** | {case['limit']:.2f} |"
+        )
+    return "\n".join(rows) + _measured(record)
+
+
+def _record(name: str) -> dict[str, Any] | None:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _measured(record: dict[str, Any]) -> str:
     machine = ", ".join(str(value) for value in record["machine"].values())
-    return "\n".join(rows) + f"\n\nMeasured on {record['date']} with `{command}`: {machine}."
+    return f"\n\nMeasured on {record['date']} with `{record['command']}`: {machine}."
 
 
 GENERATED: dict[str, Callable[[], str]] = {
@@ -114,6 +141,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "exercises": exercises_text,
     "run_times": run_times_text,
     "gpu": gpu_text,
+    "by_hand_step": by_hand_step_text,
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from pybtex.database import parse_file
 
+from mlcourse import checks
 from mlcourse.__about__ import REPOSITORY
 from mlcourse.book import bibliography, errata, mistake, pages, quiz, quizzes, references
 from mlcourse.book.element import inline_html
@@ -16,6 +17,7 @@ from mlcourse.book.element import inline_html
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "index.md", *sorted((ROOT / "book").glob("*.md"))]
 CHAPTERS = sorted((ROOT / "book").glob("[0-9]_*/*.md"))
+EXERCISES = [ROOT / "exercises" / name / f"{name}.ipynb" for name in checks.EXERCISES]
 QUIZZES = sorted(path.stem for path in quizzes.FOLDER.glob("*.toml"))
 
 
@@ -199,9 +201,9 @@ def test_the_repository_has_one_address() -> None:
 def test_the_table_of_contents_has_every_page_once() -> None:
     text = (ROOT / "_toc.yml").read_text(encoding="utf-8")
     listed = re.findall(r"(?:file|root): (\S+)", text)
-    expected = [path.relative_to(ROOT).with_suffix("").as_posix() for path in PAGES + CHAPTERS]
-    assert sorted(entry for entry in listed if not entry.startswith("exercises/")) == sorted(
-        expected
+    files = [*PAGES, *CHAPTERS, *EXERCISES]
+    assert sorted(listed) == sorted(
+        path.relative_to(ROOT).with_suffix("").as_posix() for path in files
     )
 
 
