@@ -62,6 +62,10 @@ class Stopped(Exception):
         super().__init__(message)
 
 
+class GraderFault(Exception):
+    """The grader itself failed while an answer ran, so nothing can be said about the answer."""
+
+
 class ForbiddenUse(Exception):
     """An answer used something forbidden while it ran: `name` is the dotted name of the trap."""
 
@@ -248,12 +252,12 @@ def judge(question: Question, answer: Any, seeds: Iterable[int | torch.Generator
 def observe(question: Question, answer: Any, case: Sequence[Any]) -> Outcome:
     """Use `answer` on a copy of `case` and say what happened.
 
-    Lets `Stopped` and `ForbiddenUse` through.
+    Lets `Stopped`, `ForbiddenUse` and `GraderFault` through.
     """
     arguments = copy_arguments(case)
     try:
         value = plain(answer if question.kind == "value" else question.use(answer, *arguments))
-    except (Stopped, ForbiddenUse, KeyboardInterrupt):
+    except (Stopped, ForbiddenUse, GraderFault, KeyboardInterrupt):
         raise
     except NotData as error:
         return Outcome(odd=one_line(str(error)))

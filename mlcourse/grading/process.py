@@ -10,9 +10,7 @@ import contextlib
 import json
 import math
 import os
-import re
 import secrets
-import shutil
 import socket
 import struct
 import subprocess
@@ -27,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlcourse.checks.judge import AnswerError, ForbiddenUse, Stopped
+from mlcourse.checks.judge import AnswerError, ForbiddenUse, GraderFault, Stopped, one_line
 from mlcourse.grading import codec, served
 from mlcourse.grading import sandbox as walls
 
@@ -53,7 +51,7 @@ class SandboxMissing(Exception):
     """A layer that grading requires does not hold here; says which, and what to install."""
 
 
-class WorkerFailed(Exception):
+class WorkerFailed(GraderFault):
     """The worker itself failed: a fault of the grader or of this machine, not of a student."""
 
 
@@ -133,7 +131,7 @@ class Worker:
         if self.zygote:
             self.zygote.kill()
             self.zygote = None
-        shutil.rmtree(self.base, ignore_errors=True)
+        walls.clear(str(self.base))
 
     def session(self, cells: Sequence[str], seconds: float | None = None) -> Session:
         """Run `cells` in a fresh child and return the session.
@@ -277,8 +275,8 @@ def environment(scratch: str) -> dict[str, str]:
         "MPLBACKEND": "Agg",
         "MPLCONFIGDIR": os.path.join(caches, "matplotlib"),
     }
-    for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB_MAXIMUM"):
-        names[f"{library}_NUM_THREADS"] = "1"
+    for library in ("OMP_NUM", "MKL_NUM", "OPENBLAS_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM"):
+        names[f"{library}_THREADS"] = "1"
     if sys.platform == "win32":
         names["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
     return names
@@ -375,7 +373,7 @@ class Session:
         raise TypeError(f"a {type(thing).__name__} cannot be sent to the worker: it is not data")
 
     def remote(self, number: int, type_name: str) -> Remote:
-        kind = type(one_line(type_name) or "object", (Remote,), {})  # says what it stands for
+        kind = type(tidy(type_name) or "object", (Remote,), {})  # says what it stands for
         return kind(self, number, type_name)  # type: ignore[no-any-return]
 
     def request(
@@ -400,7 +398,7 @@ class Session:
         finally:
             self.seconds_left -= time.monotonic() - began
         self.output = (self.output + reply["printed"])[: self.limits.output_bytes]
-        self.imported_forbidden = [one_line(name) for name in reply["refused"][:100]]
+        self.imported_forbidden = [tidy(name) for name in reply["refused"][:100]]
         if after is not None and arguments is not None:
             restore(arguments, after)
         return self.value(reply, request.get("name", ""))
@@ -412,9 +410,9 @@ class Session:
         if kind == "missing":
             raise MissingName(name)
         if kind == "forbidden":
-            raise ForbiddenUse(one_line(reply["text"]))
+            raise ForbiddenUse(tidy(reply["text"]))
         if kind == "error":
-            raise AnswerError(one_line(reply["type"]) or "Exception", one_line(reply["text"]))
+            raise AnswerError(tidy(reply["type"]) or "Exception", tidy(reply["text"]))
         if kind == "memory":
             raise self.too_much_memory()
         self.end(grace=0.0)
@@ -519,7 +517,7 @@ class Remote:
         return iter(self._session.request({"do": "list", "handle": self._number}))
 
     def __repr__(self) -> str:
-        return f"<{one_line(self._type_name)} in the worker>"
+        return f"<{tidy(self._type_name)} in the worker>"
 
 
 def left(deadline: float) -> float:
@@ -579,15 +577,9 @@ def merged(before: Any, after: Any) -> Any:
     return before
 
 
-ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{5,}\b")
-PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[\\/][\w.@+ -]+)+[\\/](?=[\w.@+-])")
-
-
-def one_line(text: str) -> str:
-    """Return the first line of a student's text, without addresses, paths or control characters."""
-    lines = text.strip().splitlines() or [""]
-    line = "".join(letter if letter.isprintable() else " " for letter in lines[0])
-    return PATH.sub("", ADDRESS.sub("0x...", line))[:300].strip()
+def tidy(text: str) -> str:
+    """Return the first line of a student's text; only its beginning is looked at."""
+    return one_line(text[:2000])
 
 
 def size(number: int) -> str:
