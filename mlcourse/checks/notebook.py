@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import difflib
 import html
 import inspect
@@ -127,6 +126,9 @@ def find(name: Any) -> tuple[Exercise, Question]:
 
 def judged(exercise: Exercise, question: Question, answer: Any) -> Verdict:
     """Judge an answer, after the answers that it needs."""
+    source = source_of(answer)
+    if question.kind == "function" and is_stub(source):
+        return Verdict("not attempted", f"{question.name} is not written yet")
     names = getattr(answer, "__globals__", {})
     for need in question.needs:
         verdict = judged(exercise, exercise[need], names.get(need, ...))
@@ -135,25 +137,35 @@ def judged(exercise: Exercise, question: Question, answer: Any) -> Verdict:
             return Verdict("ungraded", text)
     if question.kind != "function":
         return Judge(question, SEEDS)(answer)
-    if says := misuse(exercise, question, answer):
+    if says := misuse(question, answer, source):
         return Verdict("forbidden", says)
     judge = Judge(question, SEEDS)
     with tripwires(trap for forbidden in question.forbidden for trap in forbidden.traps):
         return judge(answer)
 
 
-def misuse(exercise: Exercise, question: Question, answer: Any) -> str | None:
-    """Say what an answer's source uses that it may not; None when nothing is found."""
+def misuse(question: Question, answer: Any, source: ast.Module) -> str | None:
+    """Say what an answer uses that it may not; None when nothing is found."""
     if str(getattr(answer, "__module__", "")).startswith("mlcourse."):
         return f"this {question.name} is the course's own: write yours"
-    source = ""
-    with contextlib.suppress(Exception):  # no source, or an object that lies about having one
-        source = textwrap.dedent(inspect.getsource(answer))
-    try:
-        used = mentions(ast.parse(source))
-    except (SyntaxError, ValueError):
-        return None
+    used = mentions(source)
     for forbidden in question.forbidden:
         if used & forbidden.attributes:
             return forbidden.says
     return None
+
+
+def source_of(answer: Any) -> ast.Module:
+    """Return a function's parsed source, empty where there is none or it is no statement."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(answer)))
+    except Exception:  # an object may lie about having a source, and do so in any way
+        return ast.Module(body=[], type_ignores=[])
+
+
+def is_stub(source: ast.Module) -> bool:
+    """Tell whether a function only raises NotImplementedError, after its docstring."""
+    body = list(getattr(source.body[0], "body", [])) if source.body else []
+    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        body = body[1:]
+    return [ast.unparse(node) for node in body] == ["raise NotImplementedError()"]

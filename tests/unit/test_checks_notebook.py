@@ -101,6 +101,16 @@ def test_not_attempted_is_not_wrong():
     assert failure("by_hand.first_loss", ...).status == "not attempted"
 
 
+def test_a_stub_is_not_attempted_whatever_it_would_need():
+    def train(params, X, Y, eta, epochs, batch_size, generator):
+        """Return (params, losses)."""
+        raise NotImplementedError()  # your code here
+
+    error = failure("by_hand.train", train)
+    assert error.status == "not attempted"
+    assert "train is not written yet" in str(error)
+
+
 def test_values_and_choices():
     check("by_hand.first_loss", 2.3026)
     check("by_hand.splits", "B")

@@ -89,15 +89,12 @@ def model_by(
 def model_without_biases(params: Params) -> nn.Module:
     (nh, nx), ny = params["Wh"].shape, len(params["by"])
     dtype = params["Wh"].dtype
-    model = nn.Sequential(
-        nn.Linear(nx, nh, bias=False, dtype=dtype),
-        nn.Tanh(),
-        nn.Linear(nh, ny, bias=False, dtype=dtype),
-    )
+    hidden = nn.Linear(nx, nh, bias=False, dtype=dtype)
+    output = nn.Linear(nh, ny, bias=False, dtype=dtype)
     with torch.no_grad():
-        model[0].weight.copy_(params["Wh"])
-        model[2].weight.copy_(params["Wy"])
-    return model
+        hidden.weight.copy_(params["Wh"])
+        output.weight.copy_(params["Wy"])
+    return nn.Sequential(hidden, nn.Tanh(), output)
 
 
 def frozen_model(params: Params) -> nn.Module:

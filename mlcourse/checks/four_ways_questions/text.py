@@ -16,17 +16,31 @@ LOGITS = (
             "The probabilities (1, 0) are taken as logits: what does softmax make of them?",
             "The true class then gets e/(e + 1), and the loss is minus its logarithm.",
         ),
-        Mistake("zero", 0, "0 is what it should cost: the second softmax turns (1, 0) into "
-                "(0.73, 0.27)"),
-        Mistake("probability", math.e / (math.e + 1), "that is the probability after the second "
-                "softmax: the loss is minus its logarithm"),
-        Mistake("wrong_class", math.log(1 + math.e), "that is the cost of a prediction that is "
-                "certain and *wrong*: take the logarithm of the true class' probability"),
+        Mistake(
+            "zero", 0, "0 is what it should cost: the second softmax turns (1, 0) into (0.73, 0.27)"
+        ),
+        Mistake(
+            "probability",
+            math.e / (math.e + 1),
+            "that is the probability after the second softmax: the loss is minus its logarithm",
+        ),
+        Mistake(
+            "wrong_class",
+            math.log(1 + math.e),
+            "that is the cost of a prediction that is "
+            "certain and *wrong*: take the logarithm of the true class' probability",
+        ),
         Mistake("uniform", math.log(2), "that is the cost of the uniform prediction"),
-        Mistake("sign", -math.log(1 + math.exp(-1)), "a loss of this kind is never negative: minus "
-                "the logarithm"),
-        Mistake("decimal", math.log10(1 + math.exp(-1)), "that is with the decimal logarithm: use "
-                "the natural one"),
+        Mistake(
+            "sign",
+            -math.log(1 + math.exp(-1)),
+            "a loss of this kind is never negative: minus the logarithm",
+        ),
+        Mistake(
+            "decimal",
+            math.log10(1 + math.exp(-1)),
+            "that is with the decimal logarithm: use the natural one",
+        ),
         Mistake("bits", math.log2(1 + math.exp(-1)), "that is in bits: use the natural logarithm"),
     ),
     number(
@@ -38,14 +52,27 @@ LOGITS = (
             "The same probabilities as before: so the first loss looks right, and hides the "
             "mistake.",
         ),
-        Mistake("zero", 0, "0 is the cost of a perfect prediction: a uniform one gives the true "
-                "class 1/2"),
-        Mistake("perfect", math.log(1 + math.exp(-1)), "that is the cost of the perfect prediction: for "
-                "the uniform one both numbers are equal"),
-        Mistake("probability", 0.5, "that is the probability of the true class: the loss is minus "
-                "its logarithm"),
-        Mistake("doubled", 2 * math.log(2), "the cost does not double: softmax of equal numbers is "
-                "uniform again"),
+        Mistake(
+            "zero",
+            0,
+            "0 is the cost of a perfect prediction: a uniform one gives the true class 1/2",
+        ),
+        Mistake(
+            "perfect",
+            math.log(1 + math.exp(-1)),
+            "that is the cost of the "
+            "perfect prediction: for the uniform one both numbers are equal",
+        ),
+        Mistake(
+            "probability",
+            0.5,
+            "that is the probability of the true class: the loss is minus its logarithm",
+        ),
+        Mistake(
+            "doubled",
+            2 * math.log(2),
+            "the cost does not double: softmax of equal numbers is uniform again",
+        ),
         Mistake("bits", 1, "that is in bits: use the natural logarithm"),
     ),
     choice(
@@ -70,7 +97,7 @@ LOGITS = (
             "softmax a second time",
         ),
     ),
-)  # fmt: skip
+)
 
 AUTOGRAD = (
     choice(
