@@ -72,7 +72,7 @@ test: check $(STAMPS)/book ## Everything: check, chapters, exercises, grading, s
 
 format: $(VENV)/installed ## Format and mend what ruff can, chapters' text sources included.
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
-	@$(BIN)/jupytext --quiet --pipe '$(BIN)/ruff format --stdin-filename chapter.py -' --pipe-fmt py:percent book/*/*.md
+	@$(BIN)/jupytext --quiet --pipe '$(BIN)/ruff format --stdin-filename chapter.ipynb -' --pipe-fmt ipynb book/*/*.md
 
 notebooks: $(VENV)/installed ## Run the chapters whose text changed and write their notebooks.
 	@$(BIN)/python -m mlcourse.book.twins
