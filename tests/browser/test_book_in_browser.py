@@ -48,6 +48,9 @@ LOOK = """() => {
     broken: [...document.querySelectorAll("mjx-merror")].map(e => e.textContent),
     silent: [...document.images].filter(i => !i.alt.trim()).map(i => i.src),
     unloaded: [...document.images].filter(i => !i.naturalWidth).map(i => i.src),
+    distorted: [...article.querySelectorAll("img")]
+      .filter(i => Math.abs(i.width / i.height / (i.naturalWidth / i.naturalHeight) - 1) > 0.02)
+      .map(i => i.alt),
     links: [...document.querySelectorAll("a[href]")].map(a => a.href),
     ids: [...document.querySelectorAll("[id]")].map(e => e.id),
     headings: [...article.querySelectorAll("h1")].length,
@@ -187,9 +190,10 @@ def test_formulas_are_typeset(pages: dict[str, Seen]) -> None:
             assert count > 5, path
 
 
-def test_images_load_and_have_a_text(pages: dict[str, Seen]) -> None:
+def test_images_load_keep_their_shape_and_have_a_text(pages: dict[str, Seen]) -> None:
     assert _by_page(pages, "silent") == {}
     assert _by_page(pages, "unloaded") == {}
+    assert _by_page(pages, "distorted") == {}
 
 
 def test_no_page_scrolls_sideways_on_a_narrow_screen(pages: dict[str, Seen]) -> None:
