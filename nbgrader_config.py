@@ -3,6 +3,8 @@
 `mlcourse release` makes source/ and exercises/, `mlcourse grade` fills the gradebook.
 """
 
+from pathlib import Path
+
 from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import ClearSolutions
 
@@ -17,12 +19,15 @@ class ClearAnswers(ClearSolutions):
         return cell, resources
 
 
+graded = Path(__file__).resolve().parent / "graded"
+graded.mkdir(exist_ok=True)  # SQLite makes the file, not its folder
+
 c = get_config()  # noqa: F821 - nbgrader defines it
 
 c.CourseDirectory.course_id = "mlcourse"
 c.CourseDirectory.release_directory = "exercises"
 c.CourseDirectory.autograded_directory = "graded/autograded"
-c.CourseDirectory.db_url = "sqlite:///graded/gradebook.db"
+c.CourseDirectory.db_url = f"sqlite:///{graded / 'gradebook.db'}"
 c.GenerateAssignment.preprocessors = [
     ClearAnswers if step is ClearSolutions else step
     for step in GenerateAssignment.preprocessors.default_args[0]

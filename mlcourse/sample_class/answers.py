@@ -261,7 +261,7 @@ def sgd(params, grads, eta):
     ("train", "mean_of_batches"): edited(
         "train",
         ("float(loss) * len(b)", "float(loss)"),
-        ("total / N", "total / math.ceil(N / batch_size)"),
+        ("total / N", "total / -(-N // batch_size)"),
     ),
     ("train", "loss_after_step"): edited(
         "train",
