@@ -120,6 +120,17 @@ def difference(
     return None if got == expected else f"{name} is {got!r}; it should be {expected!r}"
 
 
+def same(got: Any, expected: Any, tolerance: Tolerance = TOLERANCE) -> bool:
+    """Say whether two plain results agree: `difference` without the sentence, so much faster."""
+    if isinstance(got, torch.Tensor) and isinstance(expected, torch.Tensor):
+        if got.shape != expected.shape or not fits(got.dtype, expected.dtype):
+            return False
+        if not (got.is_complex() or expected.is_complex()):
+            allowed = tolerance.get(expected.dtype, 0.0)
+            return close(got.double(), expected.double(), allowed)
+    return difference(got, expected, tolerance=tolerance) is None
+
+
 def dict_difference(got: Any, expected: dict, name: str, options: dict[str, Any]) -> str | None:
     if not isinstance(got, dict):
         return f"{name} is {describe(got)}; it should be a dict with the keys {listed(expected)}"
@@ -200,8 +211,9 @@ def fits(got: torch.dtype, expected: torch.dtype) -> bool:
 
 
 def identical(got: torch.Tensor, expected: torch.Tensor) -> bool:
-    return torch.equal(torch.nan_to_num(got), torch.nan_to_num(expected)) and torch.equal(
-        torch.isnan(got), torch.isnan(expected)
+    return torch.equal(got, expected) or (
+        torch.equal(torch.nan_to_num(got), torch.nan_to_num(expected))
+        and torch.equal(torch.isnan(got), torch.isnan(expected))
     )
 
 
@@ -240,6 +252,9 @@ def values(got: torch.Tensor, expected: torch.Tensor, name: str, allowed: float)
 
 
 def scale(expected: torch.Tensor) -> float:
+    largest = float(expected.abs().max())
+    if math.isfinite(largest):
+        return max(largest, FLOOR)
     finite = expected[torch.isfinite(expected)]
     return max(float(finite.abs().max()), FLOOR) if finite.numel() else FLOOR
 
@@ -248,6 +263,9 @@ def close(got: torch.Tensor, expected: torch.Tensor, allowed: float) -> bool:
     """Tell whether all entries agree, relative to the largest; nan and infinities must match."""
     if got.numel() == 0:
         return True
+    worst = float((got - expected).abs().max())
+    if math.isfinite(worst):  # then so are all entries
+        return worst <= allowed * scale(expected)
     finite = torch.isfinite(expected)
     if not torch.equal(finite, torch.isfinite(got)):
         return False

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 
-from mlcourse.checks.compare import NotData, difference, plain, type_name
+from mlcourse.checks.compare import NotData, difference, plain, same, type_name
 from mlcourse.checks.declare import Mistake, Question
 
 Status = Literal[
@@ -102,7 +102,7 @@ class Judge:
             for seed in (seeds if question.kind == "function" else [0])
             for case in question.cases(as_generator(seed))
         ]
-        self.mistaken: dict[tuple[int, int], Outcome] = {}
+        self.mistaken: dict[tuple[int, int], Leaves] = {}
         if question.kind == "text":
             return
         if not self.cases:
@@ -127,6 +127,19 @@ class Judge:
         except ForbiddenUse as use:
             return Verdict("forbidden", self.forbids(use.name))
         return self.compare(outcomes)
+
+    def passes(self, answer: Any) -> bool:
+        """Say whether `answer` is right, without looking further once it is wrong.
+
+        Lets `Stopped` and `ForbiddenUse` through.
+        """
+        question = self.question
+        if question.kind == "function" and not is_callable(answer):
+            return False
+        return not any(
+            self.wrong_paths(observe(question, answer, case), expected)
+            for case, expected in zip(self.cases, self.expected, strict=True)
+        )
 
     def compare(self, outcomes: list[Outcome]) -> Verdict:
         """Turn what an answer did with every case into a verdict."""
@@ -153,9 +166,7 @@ class Judge:
         return {
             path
             for path in one.keys() | other.keys()
-            if difference(
-                one.get(path, ABSENT), other.get(path, ABSENT), tolerance=self.question.tolerance
-            )
+            if not same(one.get(path, ABSENT), other.get(path, ABSENT), self.question.tolerance)
         }
 
     def explain(self, outcomes: list[Outcome], wrong: dict[int, set[tuple]]) -> Mistake | None:
@@ -191,8 +202,9 @@ class Judge:
     def mistake(self, index: int, case: int) -> Leaves:
         if (index, case) not in self.mistaken:
             answer = self.question.mistakes[index].answer
-            self.mistaken[index, case] = observe(self.question, answer, self.cases[case])
-        return leaves(self.mistaken[index, case])
+            outcome = observe(self.question, answer, self.cases[case])
+            self.mistaken[index, case] = leaves(outcome)
+        return self.mistaken[index, case]
 
     def forbids(self, name: str) -> str:
         for forbidden in self.question.forbidden:
@@ -357,4 +369,6 @@ def clone(value: Any) -> Any:
         return {key: clone(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(clone(item) for item in value)
+    if type(value) is torch.Tensor and not value.requires_grad:
+        return value.clone()  # much faster than deepcopy
     return copy.deepcopy(value)

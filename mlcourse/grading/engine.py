@@ -27,7 +27,7 @@ from mlcourse.grading.results import NO_SANDBOX, Record, one_line
 from mlcourse.grading.submissions import Unreadable
 
 #: Sets of inputs a question; with one set a wrong answer can be right by chance.
-DRAWS = 3
+DRAWS = 2
 
 #: Wall time that all questions of a submission may take together, in seconds.
 SUBMISSION_SECONDS = 120.0
@@ -174,16 +174,13 @@ class Attempt:
             )
         try:
             with alarm(2 * question.seconds + CHECKING_SECONDS):
-                first = self.in_shared(question)
-                if first and (first.status == "passed" or first.status == "timeout"):
-                    return first
-                return self.in_own(question)
+                return self.in_shared(question) or self.in_own(question)
         except TookTooLong:
             self.close()
             return Verdict("timeout", "the answer was stopped: checking it took too long")
 
     def in_shared(self, question: Question) -> Verdict | None:
-        """Try a question in the fork that several share; None when no such fork can be had."""
+        """Try a question in the shared fork; None unless it passes or takes too long there."""
         if self.shared is None or not self.shared.open:
             self.close()
             self.cells = [n for n in self.answers.essential if n not in self.stopped]
@@ -192,7 +189,24 @@ class Attempt:
             except CellStopped as stop:
                 self.stopped[self.cells[stop.cell]] = Stopped(stop.status, str(stop))
                 return None
-        return self.ask(question, self.shared, self.cells)
+        judge = self.engine.judges[question.name]
+        try:
+            with self.answer(question, self.shared) as answer:
+                return Verdict("passed") if judge.passes(answer) else None
+        except Stopped as stop:
+            return Verdict("timeout", str(stop)) if stop.status == "timeout" else None
+        except (MissingName, ForbiddenUse, AnswerError):
+            return None
+
+    @contextlib.contextmanager
+    def answer(self, question: Question, session: Session) -> Iterator[Any]:
+        """Give the answer that a session holds; what is forbidden is trapped meanwhile."""
+        traps = [name for forbidden in question.forbidden for name in forbidden.traps]
+        if question.kind == "function":
+            session.renew(question.seconds)
+        answer = session.get(question.name)
+        with session.traps(traps) if traps else contextlib.nullcontext():
+            yield answer
 
     def in_own(self, question: Question) -> Verdict:
         """Try a question in a fork of its own, leaving out cells that had to be stopped."""
@@ -223,13 +237,10 @@ class Attempt:
     def ask(self, question: Question, session: Session, cells: Sequence[int]) -> Verdict:
         """Judge the answer that a session holds. `cells` are the cells that it has run."""
         refused = set(session.imported_forbidden)
-        traps = [name for forbidden in question.forbidden for name in forbidden.traps]
         try:
-            session.renew(question.seconds)
-            answer = session.get(question.name)
-            if is_ellipsis(answer):
-                return Verdict("not attempted", f"{question.name} is not answered yet")
-            with session.traps(traps) if traps else contextlib.nullcontext():
+            with self.answer(question, session) as answer:
+                if is_ellipsis(answer):
+                    return Verdict("not attempted", f"{question.name} is not answered yet")
                 verdict = self.engine.judges[question.name](answer)
         except MissingName:
             return self.missing(question, session, cells)

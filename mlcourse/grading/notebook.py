@@ -24,7 +24,7 @@ import json
 import symtable
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,34 +42,55 @@ class Cell:
     source: str
     grade_id: str | None = None
 
-    @cached_property
-    def python(self) -> str:
-        """The source without what only IPython understands."""
-        return python_of(self.source) if self.kind == "code" else ""
-
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """What two cells share exactly when they say the same."""
-        if self.kind == "code" and (tree := parsed(self.python)) is not None:
-            return ast.dump(tree) if tree.body else ""
-        return " ".join(self.source.split())
+        return self.code.fingerprint if self.kind == "code" else " ".join(self.source.split())
+
+    @property
+    def statements(self) -> Sequence[Statement]:
+        """The cell's top-level statements; none where the code does not parse."""
+        return self.code.statements if self.kind == "code" else ()
+
+    @property
+    def binds(self) -> frozenset[str]:
+        """The global names that the cell gives a value."""
+        return self.code.binds if self.kind == "code" else frozenset()
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """The global names that the cell reads, inside functions too."""
+        return self.code.uses if self.kind == "code" else frozenset()
 
     @cached_property
-    def statements(self) -> list[Statement]:
-        """The cell's top-level statements; none where the code does not parse."""
-        tree = parsed(self.python)
-        found = (Statement.of(node) for node in tree.body) if tree else ()
-        return [statement for statement in found if statement]
+    def code(self) -> Code:
+        # Most cells of a class are the same ones.
+        return remembered(self.source) if len(self.source) < 10_000 else Code.of(self.source)
 
-    @property
-    def binds(self) -> set[str]:
-        """The global names that the cell gives a value."""
-        return {name for statement in self.statements for name in statement.binds}
 
-    @property
-    def uses(self) -> set[str]:
-        """The global names that the cell reads, inside functions too."""
-        return {name for statement in self.statements for name in statement.uses}
+@dataclass(frozen=True)
+class Code:
+    """What the text of a code cell says, whoever's it is."""
+
+    fingerprint: str
+    statements: tuple[Statement, ...]
+    binds: frozenset[str]
+    uses: frozenset[str]
+
+    @classmethod
+    def of(cls, source: str) -> Code:
+        tree = parsed(python_of(source))
+        if tree is None:
+            return cls(" ".join(source.split()), (), frozenset(), frozenset())
+        found = tuple(filter(None, map(Statement.of, tree.body)))
+        binds = frozenset(name for statement in found for name in statement.binds)
+        uses = frozenset(name for statement in found for name in statement.uses)
+        return cls(ast.dump(tree) if tree.body else "", found, binds, uses)
+
+
+@lru_cache(maxsize=2000)
+def remembered(source: str) -> Code:
+    return Code.of(source)
 
 
 @dataclass(frozen=True)
