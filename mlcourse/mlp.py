@@ -248,19 +248,20 @@ class MLP:
         The gradients never exist on their own: W - eta / N * delta^T h is one matrix product that
         adds to W. Raises ValueError when shapes or dtypes do not fit.
         """
-        logits, outputs = self.forward(X)
-        _check_targets("logits", logits, Y)
-        Y = Y.to(logits.dtype)
-        shifted = logits - logits.amax(dim=1, keepdim=True)
-        exponentials = shifted.exp()
-        total = exponentials.sum(dim=1, keepdim=True)
-        losses = total.log().sub_((Y * shifted).sum(dim=1, keepdim=True))
-        top = exponentials.div_(total).sub_(Y)  # yhat - y; the mean's 1 / N goes into the rate
-        rate = eta / len(Y)
-        for layer, delta, h in self._deltas(outputs, top):
-            self.params[f"W{layer}"].addmm_(delta.T, h, alpha=-rate)
-            self.params[f"b{layer}"].sub_(delta.sum(dim=0), alpha=rate)
-        return losses.mean()
+        with torch.inference_mode():  # what autograd keeps for each operation takes time
+            logits, outputs = self.forward(X)
+            _check_targets("logits", logits, Y)
+            Y = Y.to(logits.dtype)
+            shifted = logits - logits.amax(dim=1, keepdim=True)
+            exponentials = shifted.exp()
+            total = exponentials.sum(dim=1, keepdim=True)
+            losses = total.log().sub_((Y * shifted).sum(dim=1, keepdim=True))
+            top = exponentials.div_(total).sub_(Y)  # yhat - y; the mean's 1 / N goes into the rate
+            rate = eta / len(Y)
+            for layer, delta, h in self._deltas(outputs, top):
+                self.params[f"W{layer}"].addmm_(delta.T, h, alpha=-rate)
+                self.params[f"b{layer}"].sub_(delta.sum(dim=0), alpha=rate)
+        return (losses / len(Y)).sum()
 
     def _deltas(self, outputs: list[Tensor], delta: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Go down from the logits, yielding (layer, dL/d(its affine output), its input)."""

@@ -132,6 +132,16 @@ def test_the_loss_is_a_mean_so_doubling_the_batch_changes_nothing():
         torch.testing.assert_close(twice[name], grads[name], rtol=1e-12, atol=1e-15)
 
 
+def test_losses_and_parameters_of_a_step_are_ordinary_tensors():
+    network = mlp.MLP((2, 4, 3), dtype=torch.float64, generator=generator())
+    _, X, Y = example()
+    total = network.step(X, Y, 0.1)
+    total += network.step(X, Y, 0.1)
+    weights = network.params["W1"].requires_grad_()
+    (weights.sum() * total).backward()
+    assert weights.grad is not None
+
+
 def test_initial_parameters():
     params = mlp.init_params(300, 200, 100, dtype=torch.float64, generator=generator())
     for name in ("Wh", "Wy"):
