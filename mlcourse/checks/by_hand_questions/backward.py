@@ -68,10 +68,16 @@ def backward_scaled(scales: dict[str, Callable[[int], float]]) -> Callable:
     return backward
 
 
-def backward_unsummed(params: Params, outputs: Params, Y: Tensor) -> Params:
-    delta_y = (outputs["yhat"] - Y) / len(Y)
-    delta_h = delta_y @ params["Wy"] * (1 - outputs["h"] ** 2)
-    return {**mlp.backward(params, outputs, Y), "bh": delta_h, "by": delta_y}
+def backward_with_biases(total: Callable[[Tensor], Tensor]) -> Callable:
+    """Right gradients for the weights; the biases' deltas are summed by `total`."""
+
+    def backward(params: Params, outputs: Params, Y: Tensor) -> Params:
+        delta_y = (outputs["yhat"] - Y) / len(Y)
+        delta_h = delta_y @ params["Wy"] * (1 - outputs["h"] ** 2)
+        grads = mlp.backward(params, outputs, Y)
+        return {**grads, "bh": total(delta_h), "by": total(delta_y)}
+
+    return backward
 
 
 def backward_with_matrix_product(params: Params, outputs: Params, Y: Tensor) -> Params:
@@ -213,9 +219,27 @@ backward = Question(
         ),
         Mistake(
             "bias_not_summed",
-            backward_unsummed,
+            backward_with_biases(lambda delta: delta),
             "a bias gradient has one row for each example: sum it over the batch, .sum(dim=0), "
             "because every example uses the same bias",
+        ),
+        Mistake(
+            "bias_summed_over_neurons",
+            backward_with_biases(lambda delta: delta.sum(dim=1)),
+            "a bias gradient is summed over the neurons: sum it over the batch, .sum(dim=0), and "
+            "keep one number for each neuron",
+        ),
+        Mistake(
+            "bias_summed_to_one",
+            backward_with_biases(torch.sum),
+            "a bias gradient is summed to a single number: sum it over the batch alone, "
+            ".sum(dim=0)",
+        ),
+        Mistake(
+            "bias_row",
+            backward_with_biases(lambda delta: delta.sum(dim=0, keepdim=True)),
+            "a bias gradient has two dimensions: it has the shape of its bias, so leave keepdim "
+            "out",
         ),
         Mistake(
             "slope_without_square",

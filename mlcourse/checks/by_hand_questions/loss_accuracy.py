@@ -28,8 +28,9 @@ def loss_cases(g: Generator) -> list[tuple[Tensor, Tensor]]:
         (1, 4, torch.float64),
         (40, 10, torch.float32),
         (6, 6, torch.float64),
+        (12, 3, torch.float32),
     ):
-        yhat = torch.softmax(2 * normal(N, C, generator=g, dtype=dtype), dim=1)
+        yhat = torch.softmax(normal(N, C, generator=g, dtype=dtype), dim=1)
         cases.append((yhat, draw_labels(N, C, g, dtype)))
     yhat, Y = cases[1][0].clone(), cases[1][1]
     yhat[0, Y[0].argmin()] = 0

@@ -5,6 +5,7 @@ They do the same computation, so they share their inputs, their reference and mo
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -140,9 +141,11 @@ def step_recorded(p: Params, eta: float) -> None:
 
 
 def step_into_new_tensors(p: Params, eta: float) -> None:
-    for key in p:
-        grad: Any = p[key].grad
-        p[key] = p[key] - eta * grad
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of just this mistake
+        for key in p:
+            grad: Any = p[key].grad
+            p[key] = p[key] - eta * grad
 
 
 def callers_own(params: Params) -> Params:
@@ -323,7 +326,7 @@ def optim_with_closure(params: Params, X: Tensor, Y: Tensor, eta: float, steps: 
         loss.backward()
         return loss
 
-    return parameters_of(model), [float(optimizer.step(closure)) for _ in range(steps)]
+    return parameters_of(model), [optimizer.step(closure).item() for _ in range(steps)]
 
 
 def optim_made_anew(params: Params, X: Tensor, Y: Tensor, eta: float, steps: int) -> Result:
