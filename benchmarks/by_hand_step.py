@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -155,6 +156,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if os.getloadavg()[0] > 1:
+        print(f"other programs are running (load {os.getloadavg()[0]:.1f}): expect wide quartiles")
     cases = [
         measure(batch, threads, options.repeats, options.seed)
         for threads in (1, 2)

@@ -45,7 +45,7 @@ def forward(params: Params, X: Tensor) -> tuple[Tensor, Params]:
     when shapes or dtypes do not fit together.
     """
     Wh, bh, Wy, by = params["Wh"], params["bh"], params["Wy"], params["by"]
-    _check_network(Wh, bh, Wy, by, X)
+    _check_network(params, X)
 
     htilde = X @ Wh.T + bh
     h = torch.tanh(htilde)
@@ -70,11 +70,13 @@ def loss_accuracy(yhat: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
 def backward(params: Params, outputs: Params, Y: Tensor) -> Params:
     """Return the gradient of the mean cross-entropy for each parameter, in its shape.
 
-    Raises ValueError when Y and yhat differ in shape. Source: D. Rumelhart, G. Hinton and
-    R. Williams, Learning representations by back-propagating errors, Nature, 1986.
+    Raises ValueError when Y, the outputs and the parameters do not fit together. Source:
+    D. Rumelhart, G. Hinton and R. Williams, Learning representations by back-propagating errors,
+    Nature, 1986.
     """
     X, h, yhat = outputs["X"], outputs["h"], outputs["yhat"]
     _check_targets("yhat", yhat, Y)
+    _check_outputs(params, outputs)
 
     delta_y = (yhat - Y.to(yhat.dtype)) / len(Y)  # dL/dytilde
     delta_h = (delta_y @ params["Wy"]) * (1 - h**2)  # dL/dhtilde
@@ -232,9 +234,14 @@ class MLP:
     def backward(self, outputs: list[Tensor], Y: Tensor) -> Params:
         """Return the gradient of the mean cross-entropy for each parameter, in its shape.
 
-        Raises ValueError when Y does not have the logits' shape.
+        Raises ValueError when Y does not have the logits' shape, or outputs are not this network's.
         """
         _check_targets("logits", outputs[-1], Y)
+        if tuple(h.shape[1] for h in outputs) != self.sizes:
+            raise ValueError(
+                f"outputs have the shapes {', '.join(str(tuple(h.shape)) for h in outputs)} and "
+                f"the layers the sizes {self.sizes}: give the outputs that forward returned"
+            )
         top = (softmax(outputs[-1]) - Y.to(outputs[-1].dtype)) / len(Y)
         grads: Params = {}
         for layer, delta, h in self._deltas(outputs, top):
@@ -290,9 +297,21 @@ def _check_targets(name: str, scores: Tensor, Y: Tensor) -> None:
         )
 
 
-def _check_network(Wh: Tensor, bh: Tensor, Wy: Tensor, by: Tensor, X: Tensor) -> None:
+def _check_network(params: Params, X: Tensor) -> None:
+    Wh, bh, Wy, by = params["Wh"], params["bh"], params["Wy"], params["by"]
     _check_layer("X", X, "Wh", Wh, "bh", bh)
     _check_layer("h", bh.expand(len(X), len(bh)), "Wy", Wy, "by", by)
+
+
+def _check_outputs(params: Params, outputs: Params) -> None:
+    _check_network(params, outputs["X"])
+    for name, above in (("h", "Wh"), ("yhat", "Wy")):
+        got, W = outputs[name].shape, params[above].shape
+        if got != (len(outputs["X"]), W[0]):
+            raise ValueError(
+                f"{name} has shape {tuple(got)} and {above} {tuple(W)}: "
+                "give the outputs that forward returned for these parameters"
+            )
 
 
 def _check_layer(x: str, X: Tensor, w: str, W: Tensor, b: str, bias: Tensor) -> None:

@@ -357,6 +357,20 @@ def test_backward_and_deep_backward_name_both_shapes():
         network.backward(network.forward(X.float())[1], torch.ones(7, 2))
 
 
+def test_outputs_of_another_network_are_refused():
+    params, X, Y = example()
+    outputs = mlp.forward(params, X)[1]
+    wider = mlp.init_params(2, 5, 3, dtype=X.dtype)
+    with pytest.raises(ValueError, match=r"h has shape \(7, 4\) and Wh \(5, 2\)"):
+        mlp.backward(wider, outputs, Y)
+    more = mlp.init_params(2, 4, 6, dtype=X.dtype)
+    with pytest.raises(ValueError, match=r"yhat has shape \(7, 3\) and Wy \(6, 4\)"):
+        mlp.backward(more, outputs, Y)
+    deep = mlp.MLP((2, 4, 3), dtype=X.dtype).forward(X)[1]
+    with pytest.raises(ValueError, match=r"\(7, 2\), \(7, 4\), \(7, 3\) and .* \(2, 5, 3\)"):
+        mlp.MLP((2, 5, 3), dtype=X.dtype).backward(deep, Y)
+
+
 def test_mixed_dtypes_are_refused_and_named():
     params, X, _ = example()
     with pytest.raises(ValueError, match=r"X is torch.float32 and Wh is torch.float64"):
