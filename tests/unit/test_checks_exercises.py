@@ -22,7 +22,6 @@ QUESTIONS = [
 ]
 FUNCTIONS = [param for param in QUESTIONS if param.values[0].kind == "function"]
 CHOICES = [param for param in QUESTIONS if param.values[0].choices]
-TEXTS = [question for name in EXERCISES for question in load(name).questions]
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +145,122 @@ def test_values_accept_their_python_and_torch_forms(question: Question):
     wrong = judge(plain(question.reference) * 1.37 + 0.211)
     assert wrong.status == "failed"
     assert str(question.reference) not in wrong.message.replace(question.name, "")
+
+
+#: The mistakes that the course promises to name, each where a student makes it.
+PROMISED = [
+    ("by_hand.backward", "summed"),
+    ("by_hand.loss_accuracy", "sum_not_mean"),
+    ("by_hand.backward", "divided_twice"),
+    ("by_hand.loss_accuracy", "softmax_twice"),
+    ("by_hand.forward", "softmax_twice"),
+    ("four_ways.cross_entropy", "softmax_twice"),
+    ("by_hand.forward", "no_max_shift"),
+    ("four_ways.cross_entropy", "no_max_shift"),
+    ("by_hand.loss_accuracy", "log_of_zero"),
+    ("by_hand.init_params", "transposed"),
+    ("by_hand.forward", "transposed_W"),
+    ("by_hand.backward", "bias_not_summed"),
+    ("by_hand.backward", "slope_without_square"),
+    ("by_hand.backward", "slope_at_h"),
+    ("by_hand.backward", "no_slope"),
+    ("by_hand.backward", "transposed_Wy"),
+    ("by_hand.loss_accuracy", "percent"),
+    ("by_hand.loss_accuracy", "argmax_over_examples"),
+    ("by_hand.backward", "updated_Wy_0.1"),
+    ("by_hand.backward", "updated_Wy_in_place_0.1"),
+    ("by_hand.train", "late_gradient"),
+    ("by_hand.sgd", "in_place"),
+    ("by_hand.train", "in_place"),
+    ("by_hand.forward", "cast"),
+    ("by_hand.backward", "cast"),
+    ("by_hand.sgd", "cast"),
+    ("four_ways.autograd_train", "gradients_added"),
+    ("four_ways.autograd_train", "no_graph"),
+]
+
+
+@pytest.mark.parametrize(("name", "mistake"), PROMISED)
+def test_the_promised_mistakes_are_declared(name: str, mistake: str):
+    exercise, _, question = name.partition(".")
+    declared = [known.name for known in load(exercise)[question].mistakes]
+    assert mistake in declared
+
+
+class LyingTensor(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return torch.tensor(True)
+
+
+class LyingFloat(float):
+    def __eq__(self, other):
+        return True
+
+    __hash__ = float.__hash__
+
+    def __sub__(self, other):
+        return 0.0
+
+    __rsub__ = __sub__
+
+
+class LyingModule(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def parameters(self, recurse=True):
+        return map(lying, self.model.parameters())
+
+    def forward(self, X):
+        return lying(self.model(X))
+
+
+def lying(value):
+    """The shape of a right result, with wrong numbers that claim to be right."""
+    if isinstance(value, torch.Tensor):
+        return torch.full_like(value, 0.123).as_subclass(LyingTensor)
+    if isinstance(value, torch.nn.Module):
+        return LyingModule(value)
+    if isinstance(value, float):
+        return LyingFloat(0.123)
+    if isinstance(value, dict):
+        return {key: lying(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(lying(item) for item in value)
+    return value
+
+
+@pytest.mark.parametrize("question", FUNCTIONS)
+def test_objects_that_lie_get_no_marks(question: Question):
+    def liar(*args):
+        return lying(question.reference(*args))
+
+    assert Judge(question, [SEEDS[0]])(liar).status in ("failed", "error")
+
+
+def test_the_graders_inputs_are_not_the_notebooks():
+    notebook = pytest.importorskip("mlcourse.checks.notebook")
+    engine = pytest.importorskip("mlcourse.grading.engine")
+    for secret in (b"", b"0", bytes(32)):
+        for name in EXERCISES:
+            for question in load(name).questions:
+                drawn = engine.seeds(secret, name, question.name)
+                assert len(set(drawn)) == len(drawn) >= 2
+                assert not set(drawn) & set(notebook.SEEDS)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_exercises_are_whole(name: str):
+    exercise = load(name)
+    assert exercise.name == name
+    assert [question.name for question in exercise.questions if question.kind == "text"]
+    assert set(exercise.imports) == {"data", "plotting"}
+    for question in exercise.questions:
+        assert exercise[question.name] is question
+
+
+def test_an_unknown_exercise_is_one_sentence_with_the_known_ones():
+    with pytest.raises(ValueError, match="by_hand, four_ways"):
+        load("by_foot")
