@@ -56,7 +56,7 @@ def write(submitted: Notebook | None, released: Notebook, records: Sequence[Reco
         if key in ("kernelspec", "language_info")
     }
     found = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    return json.dumps(found, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(found, ensure_ascii=False) + "\n"
 
 
 def verdict(record: Record) -> str:

@@ -15,13 +15,13 @@ import hmac
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from mlcourse.checks import Exercise, Question
 from mlcourse.checks.forbidden import mentions
 from mlcourse.checks.judge import AnswerError, ForbiddenUse, Judge, Stopped, Verdict
-from mlcourse.grading.notebook import Answers, Notebook, course_modules, read
+from mlcourse.grading.notebook import Answers, Notebook, Statement, read
 from mlcourse.grading.process import CellStopped, MissingName, Remote, Session, Worker
 from mlcourse.grading.results import NO_SANDBOX, Record, one_line
 from mlcourse.grading.submissions import Unreadable
@@ -150,9 +150,10 @@ class Attempt:
     def forbidden(self, question: Question) -> Verdict | None:
         """Look for forbidden use in the statements that an answer consists of."""
         statements = [statement for _, statement in self.answers.parts(question.name)]
-        if refused := course_modules(statements) - set(self.engine.exercise.imports):
+        imported = {name for statement in statements for name in statement.course_modules}
+        if refused := imported - set(self.engine.exercise.imports):
             return self.refuses(question, sorted(refused))
-        used = {name for statement in statements for name in mentions(statement.node)}
+        used = {name for statement in statements for name in mentioned(statement)}
         for forbidden in question.forbidden:
             if used & forbidden.attributes:
                 return Verdict("forbidden", forbidden.says)
@@ -268,6 +269,11 @@ class Attempt:
         return Verdict("error", f"nothing in the notebook defines {question.name}")
 
 
+@lru_cache(maxsize=2000)
+def mentioned(statement: Statement) -> set[str]:
+    return mentions(statement.node)
+
+
 def is_ellipsis(answer: Any) -> bool:
     """Say whether an answer is `...`, which stays in the worker as it is no data."""
     return answer is ... or (isinstance(answer, Remote) and answer._type_name == "ellipsis")
@@ -295,8 +301,3 @@ def alarm(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def for_student(records: Sequence[Record], student: str) -> list[Record]:
-    """Return the records as another student's."""
-    return [replace(record, student=student) for record in records]

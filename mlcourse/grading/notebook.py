@@ -120,6 +120,21 @@ class Statement:
                     uses.add(symbol.get_name())
         return cls(node, frozenset(binds), frozenset(uses))
 
+    @cached_property
+    def course_modules(self) -> set[str]:
+        """The modules of the course that the statement imports, such as `mlp` and `checks`."""
+        found: set[str] = set()
+        for node in ast.walk(self.node):
+            if isinstance(node, ast.Import):
+                dotted = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                dotted = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            parts = (name.split(".") for name in dotted)
+            found |= {part[1] for part in parts if part[0] == "mlcourse" and len(part) > 1}
+        return found - {"check", "hint", "*"}
+
     @property
     def is_blank_value(self) -> bool:
         """Say whether this is `NAME = ...`, a value that nobody has filled in."""
@@ -302,19 +317,3 @@ class Answers:
         if elsewhere := self.defining(name):
             numbers = sorted({n for n in numbers if n not in self.untouched} | set(elsewhere))
         return "\n\n".join(self.cells[n].source for n in numbers)
-
-
-def course_modules(statements: Iterable[Statement]) -> set[str]:
-    """Return the modules of the course that statements import, such as `mlp` and `checks`."""
-    found: set[str] = set()
-    for statement in statements:
-        for node in ast.walk(statement.node):
-            if isinstance(node, ast.Import):
-                dotted = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                dotted = [f"{node.module}.{alias.name}" for alias in node.names]
-            else:
-                continue
-            parts = (name.split(".") for name in dotted)
-            found |= {part[1] for part in parts if part[0] == "mlcourse" and len(part) > 1}
-    return found - {"check", "hint", "*"}

@@ -102,6 +102,8 @@ def escape(text: str) -> str:
     Control characters go, the ones that reverse the direction of text included: with them code
     can be made to look like other code.
     """
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return html.escape(text, quote=True)
     hidden = {"Cc", "Cs", "Co", "Cn"}
     kept = (
         character if character in "\n\t" or not is_hidden(character, hidden) else "\ufffd"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from toys import EXERCISE, EXPERIMENT, RELEASED, RIGHT, STUBS, cells, code, markdown, notebook
 
-from mlcourse.grading.notebook import Answers, course_modules, read
+from mlcourse.grading.notebook import Answers, read
 
 NAMES = [question.name for question in EXERCISE.questions]
 
@@ -107,4 +107,4 @@ def test_own_source_is_what_the_student_wrote() -> None:
 )
 def test_course_modules(text: str, modules: set[str]) -> None:
     [cell] = read(notebook([code(text)])).cells
-    assert course_modules(cell.statements) == modules
+    assert {name for it in cell.statements for name in it.course_modules} == modules
