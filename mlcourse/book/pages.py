@@ -60,12 +60,16 @@ def _exercise(name: str) -> str:
     exercise = checks.load(name)
     path = f"exercises/{name}/{name}.ipynb"
     colab = f"https://colab.research.google.com/github/{_repository_name()}/blob/main/{path}"
-    rows = ["| question | kind | points |", "|---|---|--:|"]
+    rows = ["| question | kind | mistakes it knows | points |", "|---|---|--:|--:|"]
     for question in exercise.questions:
         kind = "choice" if question.choices else _KINDS[question.kind]
-        rows.append(f"| {question.title} (`{question.name}`) | {kind} | {question.points} |")
+        known = len(question.mistakes) or ""
+        rows.append(
+            f"| {question.title} (`{question.name}`) | {kind} | {known} | {question.points} |"
+        )
+    known = sum(len(question.mistakes) for question in exercise.questions)
     total = sum(question.points for question in exercise.questions)
-    rows.append(f"| **{len(exercise.questions)} questions** | | **{total}** |")
+    rows.append(f"| **{len(exercise.questions)} questions** | | **{known}** | **{total}** |")
     return (
         f"({name})=\n## {exercise.title}\n\n"
         f"```console\n$ mlcourse start {name}\n$ jupyter lab {name}.ipynb\n```\n\n"
@@ -75,6 +79,23 @@ def _exercise(name: str) -> str:
 
 
 _KINDS = {"function": "function", "value": "number", "text": "free text, graded by a person"}
+
+
+def sentences_text() -> str:
+    """What the checks say to one known mistake of each function question, no sentence twice."""
+    first: dict[str, str] = {}
+    for name in checks.EXERCISES:
+        for question in checks.load(name).questions:
+            if question.kind == "function":
+                first.setdefault(question.mistakes[0].says, f"{name}.{question.name}")
+    rows = ["| in the question | a check says, for example |", "|---|---|"]
+    rows += [f"| `{question}` | {_plain(says)} |" for says, question in first.items()]
+    return "\n".join(rows)
+
+
+def _plain(text: str) -> str:
+    """The text with what Markdown would take for markup escaped."""
+    return re.sub(r"([\\`*_|<\[\]$])", r"\\\1", text)
 
 
 def _repository_name() -> str:
@@ -139,6 +160,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "errata": errata_text,
     "references": references_text,
     "exercises": exercises_text,
+    "sentences": sentences_text,
     "run_times": run_times_text,
     "gpu": gpu_text,
     "by_hand_step": by_hand_step_text,
