@@ -146,6 +146,27 @@ def by_hand_step_text() -> str:
     return "\n".join(rows) + _measured(record)
 
 
+def grading_text() -> str:
+    """The tables of the grading benchmark, or a sentence when it was not run."""
+    record = _record("grading")
+    if record is None:
+        return "Not measured yet: run `make bench`."
+    return "\n\n".join(_grading_case(case) for case in record["cases"]) + _measured(record)
+
+
+def _grading_case(case: dict[str, Any]) -> str:
+    rows = [
+        f"Notebooks {case['notebooks']}, {case['submissions']} submissions:\n",
+        "| grader | submissions a second, cold | warm | ours over it, cold | warm |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, rate in case["per_second"].items():
+        ratio = case["ratio"].get(name)
+        over = f"{ratio['cold']:.0f} | **{ratio['warm']:.0f}**" if ratio else " | "
+        rows.append(f"| {name} | {rate['cold']:.2f} | {rate['warm']:.2f} | {over} |")
+    return "\n".join(rows)
+
+
 def _record(name: str) -> dict[str, Any] | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -163,6 +184,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "sentences": sentences_text,
     "run_times": run_times_text,
     "gpu": gpu_text,
+    "grading": grading_text,
     "by_hand_step": by_hand_step_text,
 }
 

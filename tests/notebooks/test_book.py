@@ -1,12 +1,18 @@
 """The book's parts: boxes, quizzes, references, generated pages, and what the settings say."""
 
 import html
+import json
 import re
+import subprocess
+import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from docutils import nodes
+from docutils.utils import new_document
 from pybtex.database import parse_file
 
 from mlcourse import checks
@@ -82,6 +88,13 @@ def test_a_box_offers_html_markdown_and_text() -> None:
     assert 'id="p1-12"' in bundle["text/html"]
     assert bundle["text/markdown"].startswith("> **What the sources get wrong")
     assert "<script" not in bundle["text/html"]
+
+
+def test_boxes_need_only_the_core_of_the_course() -> None:
+    """A reader who runs a chapter has none of the tools that build the book."""
+    code = "import sys, mlcourse.book; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"jupytext", "nbclient", "nbformat", "sphinx", "docutils"} & set(done.stdout.split())
 
 
 # --- Quizzes -----------------------------------------------------------------------------------
@@ -211,6 +224,76 @@ def test_the_table_of_contents_has_every_page_once() -> None:
 def test_markers_name_something_generated(path: Path) -> None:
     text = pages.fill(path.read_text(encoding="utf-8"))
     assert "<!-- generated" not in text
+
+
+RUN = {
+    "chapter": "1_by_hand/2_forward",
+    "title": "Forward",
+    "seconds": 12.34,
+    "cells": 20,
+    "compared": 3,
+    "result": "passed",
+}
+WAYS = {"by hand": {"median_us": 100.2}, "autograd": {"median_us": 180.4}}
+STEP = {"batch": 64, "threads": 1, "ways": WAYS, "speedup": 1.8, "limit": 2.5}
+CASE = {
+    "notebooks": "as handed in",
+    "submissions": 7,
+    "per_second": {"mlcourse": {"cold": 3, "warm": 50}, "other": {"cold": 0.5, "warm": 0.5}},
+    "ratio": {"other": {"cold": 6, "warm": 100}},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "generated", "content", "row"),
+    [
+        (
+            "run_times",
+            pages.run_times_text,
+            {"chapters": [RUN]},
+            "| [Forward](1_by_hand/2_forward.ipynb) | 12.3 | 20 | 3 | passed |",
+        ),
+        ("gpu", pages.gpu_text, {"chapters": [RUN]}, "| **all** | **12.3** | | | |"),
+        (
+            "by_hand_step",
+            pages.by_hand_step_text,
+            {"cases": [STEP]},
+            "| 64 | 1 | 100 µs | 180 µs | **1.80** | 2.50 |",
+        ),
+        (
+            "grading",
+            pages.grading_text,
+            {"cases": [CASE]},
+            "| other | 0.50 | 0.50 | 6 | **100** |",
+        ),
+    ],
+)
+def test_a_result_is_a_table_with_its_origin_or_a_sentence(
+    name: str,
+    generated: Callable[[], str],
+    content: dict,
+    row: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pages, "RESULTS", tmp_path)
+    assert generated().startswith("Not measured yet: run `")
+    record = {"date": "2026-01-02", "command": "make it", "machine": {"cores": "2 cores"}}
+    (tmp_path / f"{name}.json").write_text(json.dumps(record | content), encoding="utf-8")
+    lines = generated().splitlines()
+    assert row in lines
+    assert lines[-1] == "Measured on 2026-01-02 with `make it`: 2 cores."
+
+
+def test_plumbing_is_left_out_of_a_page() -> None:
+    def cell(code: str) -> nodes.container:
+        block = nodes.literal_block(code, code)
+        return nodes.container("", nodes.container("", block), classes=["cell"])
+
+    page = new_document("page")
+    page += [cell('quiz("forward")'), cell("# NBVAL_CHECK_OUTPUT\nprint(1)"), cell("x = 2")]
+    pages.leave_out_plumbing(page)
+    assert [block.astext() for block in page.findall(nodes.literal_block)] == ["print(1)", "x = 2"]
 
 
 def test_measured_results_say_where_and_when() -> None:
