@@ -81,6 +81,8 @@ class Packer:
     def tree(self, value: Any) -> Any:
         if value is None or value is True or value is False:
             return value
+        if isinstance(value, (torch.Tensor, np.ndarray, np.generic, torch.Generator)):
+            return ["b", self.row(value)]
         # the base classes' own methods: a subclass may lie about its value
         if isinstance(value, int):
             return int.__int__(value)
@@ -88,8 +90,6 @@ class Packer:
             return float.__float__(value)
         if isinstance(value, str):
             return str.__str__(value)
-        if isinstance(value, (torch.Tensor, np.ndarray, np.generic, torch.Generator)):
-            return ["b", self.row(value)]
         if isinstance(value, dict):
             items = [[self.tree(key), self.tree(item)] for key, item in dict.items(value)]
             return ["d", items]
@@ -134,10 +134,10 @@ class Packer:
 
 def pack_tensor(value: torch.Tensor) -> tuple[list[Any], bytes]:
     with torch._C.DisableTorchFunctionSubclass():
+        name = str(value.dtype).removeprefix("torch.")
+        if value.layout != torch.strided or name not in DTYPES or value.device.type == "meta":
+            raise TypeError(f"a tensor of kind {value.layout}, {value.dtype} cannot be checked")
         plain = value.detach().as_subclass(torch.Tensor)
-        name = str(plain.dtype).removeprefix("torch.")
-        if plain.layout != torch.strided or name not in DTYPES or plain.device.type == "meta":
-            raise TypeError(f"a tensor of kind {plain.layout}, {plain.dtype} cannot be checked")
         shape = list(plain.shape)
         flat = plain.cpu().resolve_conj().resolve_neg().reshape(-1).contiguous()
         learns = bool(value.requires_grad and value.is_leaf)

@@ -326,6 +326,8 @@ class Child:
         try:
             data = codec.encode(reply, self.keep)
         except BaseException as error:
+            if not isinstance(error, (TypeError, MemoryError)):
+                error = TypeError("the result cannot be read")
             data = codec.encode({**reply, **describe(error), "value": None})
         if len(data) > self.plan.reply_bytes:
             data = codec.encode({**reply, "kind": "large", "value": None})
