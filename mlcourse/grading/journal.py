@@ -2,8 +2,8 @@
 
 A line is `{"key": ..., "submission": ..., "records": [...]}`. The key is a hash of everything that
 the result depends on (submission, checks, released exercise, seed, versions, sandbox or not), so a
-line is used again only where grading would give the same. A last line `{"graded": [...]}` lists
-the keys that the latest complete run put into `grades.csv`.
+line is used again only where grading would give the same. A line `{"graded": [...], "manual": [...]}`
+ends a complete run: the keys that it put into `grades.csv`, and the points that people had given.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -63,6 +63,7 @@ class Journal:
         self.entries: dict[tuple[str, str, str], Entry] = {}
         self.latest: dict[tuple[str, str], Entry] = {}
         self.graded: list[tuple[str, str, str]] = []
+        self.manual: dict[tuple[str, str, str], float | None] = {}
         self._file = path.open("a+b")
         lock(self._file, path.parent)
         whole = self._read()
@@ -88,6 +89,9 @@ class Journal:
             data = json.loads(line)
             if "graded" in data:
                 self.graded = [(owner, exercise, key) for owner, exercise, key in data["graded"]]
+                self.manual = {
+                    (s, e, question): points for s, e, question, points in data["manual"]
+                }
                 return
             records = tuple(Record.from_json(record) for record in data["records"])
             if records:
@@ -119,18 +123,28 @@ class Journal:
             }
         )
 
-    def finish(self, entries: Sequence[Entry]) -> None:
-        """Note which entries the complete run was made of."""
+    def finish(self, entries: Sequence[Entry], manual: Sequence[Record] = ()) -> None:
+        """Note what a complete run was made of: entries, and records that people gave points."""
         self.graded = [(*entry.owner, entry.key) for entry in entries]
-        self._write({"graded": self.graded})
+        self.manual = {(r.student, r.exercise, r.question): r.points for r in manual}
+        points = [[*place, points] for place, points in self.manual.items()]
+        self._write({"graded": self.graded, "manual": points})
         self.sync()
 
     def last_run(self) -> list[Record]:
         """Return the records of the latest complete run, or of every submission without one."""
-        if not self.graded:
-            return [record for entry in self.latest.values() for record in entry.records]
-        found = (self.entries.get(place) for place in self.graded)
-        return [record for entry in found if entry is not None for record in entry.records]
+        found = [self.entries.get(place) for place in self.graded] or [*self.latest.values()]
+        return [
+            replace(
+                record,
+                points=self.manual.get(
+                    (record.student, record.exercise, record.question), record.points
+                ),
+            )
+            for entry in found
+            if entry is not None
+            for record in entry.records
+        ]
 
     def _write(self, data: dict[str, Any]) -> None:
         self._file.write(json.dumps(data, ensure_ascii=True).encode("ascii") + b"\n")

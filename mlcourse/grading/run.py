@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
+#: Our modules that show or store results, or have to do with other things: when one of them
+#: changes, what was graded stays graded.
+NO_PART_IN_RESULTS = {
+    *("cli", "exercises", "release", "sample_class"),
+    *("autograded", "doctor", "feedback", "gradebook", "gradescope", "journal", "pages"),
+    *("pool", "report", "run"),
+}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -133,7 +141,8 @@ class Run:
 
     def key(self, task: Task) -> str:
         """Return the hash of everything that a submission's result depends on."""
-        return digest(self.basis, task.exercise, submission_hash(task))
+        released = hashlib.sha256(exercises.path(task.exercise).read_bytes()).hexdigest()
+        return digest(self.basis, task.exercise, released, submission_hash(task))
 
     def taken(self, task: Task, records: Sequence[Record]) -> Entry:
         """Put a freshly graded submission into the journal, unless the grader itself failed."""
@@ -176,8 +185,9 @@ class Run:
         """Write what is about the whole class: the table, the report, Gradescope's files."""
         out, result = self.options.out, self.result
         used = sorted(self.entries_used, key=lambda entry: entry.owner)
-        self.journal.finish([entry for entry in used if entry.owner not in self.faults])
         result.records = in_order(result.records)
+        kept = [entry for entry in used if entry.owner not in self.faults]
+        self.journal.finish(kept, [r for r in result.records if r.status == "manual"])
         result.faults = [f"{student} ({exercise})" for student, exercise in sorted(self.faults)]
         write_csv(result.records, out / "grades.csv")
         report.write(result.records, out / "report.html", self.pages)
@@ -254,13 +264,14 @@ def submission_hash(task: Task) -> str:
 
 
 def basis(secret: bytes, *, sandbox: bool) -> str:
-    """Return the hash of what all results depend on: our code, exercises, seed and versions."""
+    """Return the hash of what all results depend on: our code, seed and versions."""
     versions = [f"{name} {version(name)}" for name in ("mlcourse", "torch", "numpy")]
     python = ".".join(map(str, sys.version_info[:3]))
     parts = [python, *versions, str(sandbox), hashlib.sha256(secret).hexdigest()]
-    sources = sorted(PACKAGE.rglob("*.py")) + sorted(exercises.folder().glob("*/*.ipynb"))
-    for source in sources:
-        parts += [source.name, hashlib.sha256(source.read_bytes()).hexdigest()]
+    for place in ("*.py", "checks/**/*.py", "grading/*.py"):
+        for source in sorted(PACKAGE.glob(place)):
+            if source.stem not in NO_PART_IN_RESULTS:
+                parts += [source.name, hashlib.sha256(source.read_bytes()).hexdigest()]
     return digest(*parts)
 
 
