@@ -2,7 +2,7 @@
 
 A line is `{"key": ..., "submission": ..., "records": [...]}`. The key is a hash of everything that
 the result depends on (submission, checks, released exercise, seed, versions, sandbox or not), so a
-line is used again only where grading would give the same. A line `{"graded": [...], "manual": [...]}`
+line is used again only where grading would give the same. A line `{"graded": ..., "manual": ...}`
 ends a complete run: the keys that it put into `grades.csv`, and the points that people had given.
 """
 
