@@ -81,21 +81,28 @@ def as_text(notebook: NotebookNode) -> str:
 
 def cells(written: list[NotebookNode], exercise: Exercise) -> Iterator[NotebookNode]:
     """Yield the source notebook's cells: those written, and those made from the declaration."""
-    for index, cell in enumerate(written):
+    following = [cell.metadata.get("question") for cell in written[1:]] + [None]
+    for index, (cell, after) in enumerate(zip(written, following, strict=True)):
         name = cell.metadata.get("question")
         if name is None:
-            yield fresh(cell.cell_type, cell.source)
+            text = cell.source
+            if after and cell.cell_type == "markdown":
+                text += choices(exercise[after])
+            yield fresh(cell.cell_type, text)
         else:
             yield from answer_cells(exercise, exercise[name], cell.source)
         if index == 0:
             yield fresh("code", SETUP)
 
 
+def choices(question: Question) -> str:
+    """Return the list of a question's choices, to stand below its text; "" if it has none."""
+    lines = [f"- **{letter}**: {text}" for letter, text in (question.choices or {}).items()]
+    return "\n\n" + "\n".join(lines) if lines else ""
+
+
 def answer_cells(exercise: Exercise, question: Question, text: str) -> Iterator[NotebookNode]:
-    """Yield a question's choices, its answer cell and its check cell."""
-    if question.choices:
-        lines = [f"- **{letter}**: {choice}" for letter, choice in question.choices.items()]
-        yield fresh("markdown", "\n".join(lines))
+    """Yield a question's answer cell and its check cell."""
     if question.kind == "text":
         yield graded(fresh("markdown", text), question.name, points=question.points, answer=True)
         return
@@ -189,7 +196,7 @@ def refuse_strays(written: list[NotebookNode], exercise: Exercise) -> None:
     """Refuse mistyped markers and options, and questions and cells that do not correspond."""
     declared = {question.name: question for question in exercise.questions}
     answered: set[str] = set()
-    for cell in written:
+    for before, cell in zip([None, *written], written, strict=False):
         name = cell.metadata.get("question")
         where = f"{exercise.name}: the cell {opening(cell)!r}"
         for line in cell.source.splitlines():
@@ -209,12 +216,18 @@ def refuse_strays(written: list[NotebookNode], exercise: Exercise) -> None:
         if name in answered:
             raise Refused(f"{exercise.name}: two cells answer {name!r}: keep one")
         answered.add(name)
+        if declared[name].choices and not is_prose(before):
+            raise Refused(f"{where} has choices: put the question's text in a cell before it")
         refuse_leftovers(cell, declared[name], where)
     if missing := [name for name in declared if name not in answered]:
         raise Refused(
             f"{exercise.name}: no cell answers {missing[0]!r}: "
             f'add one that begins # %% question="{missing[0]}"'
         )
+
+
+def is_prose(cell: NotebookNode | None) -> bool:
+    return cell is not None and cell.cell_type == "markdown" and "question" not in cell.metadata
 
 
 def opening(cell: NotebookNode) -> str:

@@ -37,9 +37,12 @@ class CheckFailed(Exception):
     def _render_traceback_(self) -> list[str]:
         waiting = self.status in ("not attempted", "ungraded")
         colour, mark = (YELLOW, "…") if waiting else (RED, "✗")
-        title = f"{colour}{mark} {self.name}{RESET}  " if self.name else f"{colour}{mark}{RESET} "
-        more = f'  {FAINT}(stuck? hint("{self.name}")){RESET}' if self.name else ""
-        return [f"{title}{self.message}{more}"]
+        head = f"{mark} {self.name}".rstrip()
+        # Jupyter breaks a long line anywhere, even within a word.
+        text = textwrap.fill(f"{head}  {self.message}", width=88)
+        shown = f"{colour}{head}{RESET}{text[len(head) :]}"
+        more = f'\n{FAINT}Stuck? hint("{self.name}") helps.{RESET}' if self.name else ""
+        return [shown + more]
 
 
 class Box:
@@ -89,7 +92,8 @@ def check(name: str, answer: Any) -> None:
         return
     if verdict.status != "passed":
         raise CheckFailed(name, verdict.message, verdict.status) from None
-    Box("✓", name, ["These checks passed; grading uses other inputs."], GREEN).show()
+    says = "These checks passed; grading uses other inputs."
+    Box("✓", name, ["That is right." if question.kind == "value" else says], GREEN).show()
 
 
 def hint(name: str) -> None:

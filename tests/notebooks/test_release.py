@@ -109,7 +109,7 @@ def test_check_cells_come_from_the_declaration():
     free = cell(released, "why").metadata.nbgrader
     assert (free.grade, free.solution, free.points) == (True, True, 3)
     text = [c.source for c in released.cells]
-    assert text.index("- **a**: this\n- **b**: that") == text.index("best = ...") - 1
+    assert text.index("Which one?\n\n- **a**: this\n- **b**: that") == text.index("best = ...") - 1
     assert sum("check(" in c.source for c in released.cells if c.metadata.get("nbgrader")) == 3
 
 
@@ -152,6 +152,7 @@ def test_the_file_is_the_same_each_time_and_valid():
         ('question="n_h"', 'qestion="n_h"', "has 'qestion'"),
         ('question="n_h"', "", "a solution but no question"),
         ('question="best"', 'question="n_h"', "two cells answer 'n_h'"),
+        ("# %% [markdown]\n# Which one?\n", "", "put the question's text in a cell before it"),
         (
             '# %% question="n_h"\n### BEGIN SOLUTION\nn_h = 4\n### END SOLUTION',
             "",
