@@ -139,7 +139,8 @@ def dict_difference(got: Any, expected: dict, name: str, options: dict[str, Any]
     if extra := [key for key in got if key not in expected]:
         return f"{name} has the unexpected {listed(extra)}; its keys should be {listed(expected)}"
     for key in expected:
-        label = f"{name}[{key!r}]" if isinstance(key, str) else f"{name}[{key}]"
+        phrase = isinstance(key, str) and " " in key  # a summary's key says what it is
+        label = key if phrase else f"{name}[{key!r}]"
         if text := difference(got[key], expected[key], name=label, **options):
             return text
     return None

@@ -184,11 +184,14 @@ class Judge:
             return self.unequal(given[case], self.mistake(index, case))
 
         def gives(index: int, path: tuple) -> bool:
-            return all(path in given[case] and path not in unlike(index, case) for case in cases)
+            return all(path not in unlike(index, case) for case in cases if path in given[case])
 
         found = [i for i in every if all(not wrong[case] & unlike(i, case) for case in wrong)]
         if not found:
-            paths = [path for case in wrong for path in expected[case] if path in wrong[case]]
+            order = (("error",), *expected[min(wrong)])
+            paths = [
+                path for case in wrong for path in order if path in wrong[case] & given[case].keys()
+            ]
             parts = ([i for i in every if gives(i, path)] for path in dict.fromkeys(paths))
             found = next(filter(None, parts), [])
 

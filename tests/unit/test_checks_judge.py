@@ -77,6 +77,12 @@ def test_of_two_mistakes_in_two_parts_the_first_is_named():
     assert verdict.mistake == "swapped"
 
 
+def test_a_mistake_that_only_some_cases_let_through_is_named():
+    """Where x is square its square is a wrong value, of another shape than the right one."""
+    verdict = status(lambda x: (x @ x, {}))
+    assert (verdict.status, verdict.mistake) == ("error", "raises")
+
+
 def test_an_exception_is_an_error_and_can_be_a_mistake():
     verdict = status(lambda x: torch.matmul(x, x))
     assert (verdict.status, verdict.mistake) == ("error", "raises")

@@ -51,8 +51,8 @@ NO_AUTOGRAD = Forbidden(
 )
 
 ONE_DTYPE = (
-    "your result is float32 where the input was float64: keep the input's dtype (no .float(), and "
-    "new tensors with dtype=X.dtype)"
+    "float64 inputs become float32 on the way: keep the dtype of the inputs (no .float(), and new "
+    "tensors with dtype=X.dtype)"
 )
 
 UPDATED = (

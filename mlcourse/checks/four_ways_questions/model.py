@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from mlcourse.checks.by_hand_questions.shared import KEYS, NETWORKS, Params, draw_params, normal
-from mlcourse.checks.compare import plain
+from mlcourse.checks.compare import NotData, plain
 from mlcourse.checks.declare import Mistake, Question, Variant
 from mlcourse.checks.judge import AnswerError
 
@@ -32,12 +32,19 @@ def use_model(answer: Callable, params: Params, X: Tensor) -> Any:
     try:
         parameters = list(model.parameters())
     except (AttributeError, AnswerError, TypeError):
-        return "not a module"
+        raise NotData("it returns no nn.Module: nn.Sequential(...) makes one") from None
     numbers = [plain(parameter) for parameter in parameters]
+    copied = {
+        f"{key} in the model": "copied"
+        if any(matches(number, params[key]) for number in numbers)
+        else "missing"
+        for key in KEYS
+    }
+    learns = all(parameter.requires_grad for parameter in parameters)
     return {
-        "parameter": {key: any(matches(number, params[key]) for number in numbers) for key in KEYS},
-        "learns": all(parameter.requires_grad for parameter in parameters),
-        "logits": plain(model(X)),
+        **copied,
+        "what its parameters do": "require gradients" if learns else "require no gradients",
+        "its prediction, the logits,": plain(model(X)),
     }
 
 
@@ -155,7 +162,6 @@ nn_model = Question(
     reference=model_by(),
     cases=cases,
     use=use_model,
-    parts=("the model",),
     mistakes=(
         Mistake(
             "softmax_at_the_end",
