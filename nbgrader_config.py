@@ -27,6 +27,7 @@ c = get_config()  # noqa: F821 - nbgrader defines it
 c.CourseDirectory.course_id = "mlcourse"
 c.CourseDirectory.release_directory = "exercises"
 c.CourseDirectory.autograded_directory = "graded/autograded"
+c.CourseDirectory.feedback_directory = "graded/nbgrader_feedback"
 c.CourseDirectory.db_url = f"sqlite:///{graded / 'gradebook.db'}"
 c.GenerateAssignment.preprocessors = [
     ClearAnswers if step is ClearSolutions else step
