@@ -165,6 +165,9 @@ def by_N(N: int) -> float:
     return float(N)
 
 
+#: backward has no learning rate, so whoever updates inside it makes one up: likely one of these.
+LEARNING_RATES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.001)
+
 SUMMED = "the loss is a mean over the batch, so divide by N (once, in delta_y)"
 
 backward = Question(
@@ -314,11 +317,11 @@ backward = Question(
         ),
         *(
             Mistake(f"updated_Wy_{eta:g}", backward_by(weights=updated(eta)), UPDATED)
-            for eta in (1.0, 0.5, 0.1, 0.01)
+            for eta in LEARNING_RATES
         ),
         *(
             Mistake(f"updated_Wy_in_place_{eta:g}", backward_in_place(eta), UPDATED)
-            for eta in (1.0, 0.5, 0.1, 0.01)
+            for eta in LEARNING_RATES
         ),
         Mistake(
             "cast",
