@@ -93,12 +93,13 @@ def generate(root: Path) -> dict[Path, str]:
     Raises Refused (a ValueError) for a solution file that cannot be released, and
     FileNotFoundError where there are no solution files.
     """
-    from mlcourse.checks import EXERCISES, load
-    from mlcourse.release import Refused, as_text, notebooks
-
     solutions = {file.stem: file for file in sorted((root / "solutions").glob("*.py"))}
     if not solutions:
         raise FileNotFoundError("there is no solutions/ here: release exercises in the repository")
+    # These need what only authors have installed.
+    from mlcourse.checks import EXERCISES, load
+    from mlcourse.release import Refused, as_text, notebooks
+
     for name in (*EXERCISES, *solutions):
         if name not in solutions or name not in EXERCISES:
             raise Refused(
