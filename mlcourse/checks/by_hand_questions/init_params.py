@@ -194,11 +194,6 @@ init_params = Question(
             "the weights come from N(0, 1): multiply them by 0.3, or tanh starts out saturated",
         ),
         Mistake(
-            "root_of_deviation",
-            init_by(scale=0.3**0.5),
-            "0.3 is already the standard deviation: multiply torch.randn by 0.3, not by its root",
-        ),
-        Mistake(
             "uniform",
             init_by(draw=torch.rand),
             "torch.rand draws from [0, 1), all of one sign: use torch.randn, which is normal and "
