@@ -17,6 +17,7 @@ import signal
 import socket
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -181,6 +182,7 @@ def confine(plan: Plan, folder: str) -> None:
     """Close the walls around this process, which may write in `folder` alone. Raises OSError."""
     os.chdir(folder)
     os.environ.update(HOME=folder, TMPDIR=folder, MPLCONFIGDIR=folder)
+    tempfile.tempdir = None  # it remembers the zygote's
     limit(resource.RLIMIT_CPU, plan.cpu_seconds)
     limit(resource.RLIMIT_FSIZE, plan.file_bytes)
     limit(resource.RLIMIT_AS, plan.address_space + plan.memory_mb * 2**20)

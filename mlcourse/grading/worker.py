@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import io
 import json
+import linecache
 import os
 import random
 import select
@@ -342,7 +343,10 @@ class Child:
 
     def do_cell(self, request: dict[str, Any]) -> None:
         source = cells.python_of(request["source"])
-        code = compile(source, f"cell {request['index'] + 1}", "exec", dont_inherit=True)
+        name = f"cell {request['index'] + 1}"
+        code = compile(source, name, "exec", dont_inherit=True)
+        lines = source.splitlines(keepends=True)
+        linecache.cache[name] = (len(source), None, lines, name)  # inspect.getsource looks there
         exec(code, self.names)
 
     def do_get(self, request: dict[str, Any]) -> Any:

@@ -34,6 +34,17 @@ def test_cells_run_in_order_and_later_ones_after_an_error(worker):
             session.get("c")
 
 
+def test_temporary_files_and_source_code_are_there_as_in_a_notebook(worker):
+    cell = (
+        "import inspect, tempfile\ndef f(): return 1\nsource = inspect.getsource(f)\n"
+        "with tempfile.NamedTemporaryFile() as file: written = file.write(b'x')"
+    )
+    with worker.session([cell]) as session:
+        assert session.cell_errors == []
+        assert session.get("source") == "def f(): return 1\n"
+        assert session.get("written") == 1
+
+
 def test_values_come_back_and_functions_stay(worker):
     with worker.session(
         ["x = [1, (2.5, None)]\ndef f(a, b=1):\n    return {'r': a * b}"]
