@@ -83,7 +83,7 @@ def record(name: str, command: str, machine: dict[str, str]) -> int:
     runs = []
     for chapter in chapters():
         made, output = run(chapter.with_suffix(".ipynb"))
-        print(f"{made.chapter}: {made.result} in {made.seconds} s")
+        print(f"{made.chapter}: {made.result} in {made.seconds} s", flush=True)
         if made.result != "passed":
             print(output, file=sys.stderr)
         runs.append(made)
