@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -25,41 +24,22 @@ from mlcourse.grading.results import NO_SANDBOX, Record
 LONGEST_ANSWER = 20_000
 
 
-@dataclass(frozen=True)
-class Section:
-    """What a page says about one exercise.
-
-    `rows` are the submission's records in the exercise's order; `answers` maps a question's name
-    to the student's own answer, as they wrote it.
-    """
-
-    exercise: str
-    rows: Sequence[Record]
-    answers: Mapping[str, str]
-
-
 def write(
     student: str,
     exercise: str,
     rows: Sequence[Record],
-    submission_cells: Mapping[str, str],
+    answers: Mapping[str, str],
     path: Path,
 ) -> None:
     """Write the page on one exercise to `path`.
 
-    The page shows what the student wrote and what they were told, and no input of a check.
+    `rows` are the submission's records in the exercise's order; `answers` maps a question's name
+    to the student's own answer, as they wrote it. The page shows what the student wrote and what
+    they were told, and no input of a check.
     """
-    write_sections(student, [Section(exercise, rows, submission_cells)], path)
-
-
-def write_sections(student: str, sections: Sequence[Section], path: Path) -> None:
-    """Write one page on all that a student handed in to `path`."""
-    parts: list[str] = []
-    for section in sections:
-        parts.append(head(student, section.exercise, section.rows))
-        parts += [card(row, section.answers.get(row.question, "")) for row in section.rows]
-    title = " and ".join(heading(section.exercise) for section in sections)
-    save(page(f"{title}: feedback for {student}", "\n".join(parts)), path)
+    parts = [head(student, exercise, rows)]
+    parts += [card(row, answers.get(row.question, "")) for row in rows]
+    save(page(f"{heading(exercise)}: feedback for {student}", "\n".join(parts)), path)
 
 
 @cache

@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -104,7 +103,6 @@ class Run:
     def __init__(self, options: Options, found: Found, journal: Journal) -> None:
         self.options, self.found, self.journal = options, found, journal
         self.names = file_names(submission.student for submission in found.submissions)
-        self.exercises_of = Counter(submission.student for submission in found.submissions)
         self.secret = secret_of(options.out)
         self.basis = basis(self.secret, sandbox=options.sandbox)
         self.released = {
@@ -113,7 +111,6 @@ class Run:
         }
         self.result = Result(notes=found.notes)
         self.entries_used: list[Entry] = []
-        self.sections: dict[str, list[feedback.Section]] = {}
         self.pages: dict[tuple[str, str], Path] = {}
         self.faults: set[tuple[str, str]] = set()
 
@@ -167,19 +164,11 @@ class Run:
         if notebook:
             answers = Answers(notebook, released, [record.question for record in records])
             own = {record.question: answers.source_of(record.question) for record in records}
-        self.add_feedback(student, feedback.Section(exercise, records, own))
+        page = feedback_page(self.options.out, name, exercise)
+        feedback.write(student, exercise, records, own, page)
+        self.pages[student, exercise] = page
         self.entries_used.append(entry)
         self.result.records += records
-
-    def add_feedback(self, student: str, section: feedback.Section) -> None:
-        """Write a student's page once all that they handed in is graded."""
-        sections = self.sections.setdefault(student, [])
-        sections.append(section)
-        page = self.options.out / "feedback" / f"{self.names[student]}.html"
-        self.pages[student, section.exercise] = page
-        if len(sections) == self.exercises_of[student]:
-            feedback.write_sections(student, sorted(sections, key=lambda it: it.exercise), page)
-            del self.sections[student]
 
     def finish(self) -> None:
         """Write what is about the whole class: the table, the report, Gradescope's files."""
@@ -198,6 +187,10 @@ class Run:
 
 
 # --- Parts of a run -------------------------------------------------------------------------------
+
+
+def feedback_page(out: Path, name: str, exercise: str) -> Path:
+    return out / "feedback" / name / f"{exercise}.html"
 
 
 def read_task(submission: Submission) -> Task:
@@ -244,7 +237,7 @@ def write_report(out: Path) -> Path:
     pages = {
         (record.student, record.exercise): page
         for record in records
-        if (page := out / "feedback" / f"{names[record.student]}.html").is_file()
+        if (page := feedback_page(out, names[record.student], record.exercise)).is_file()
     }
     report.write(records, out / "report.html", pages)
     return out / "report.html"
