@@ -71,8 +71,8 @@ test: check $(STAMPS)/book ## Everything: check, chapters, exercises, grading, s
 	@$(BIN)/pytest -n $(CORES) --dist loadfile tests
 
 format: $(VENV)/installed ## Format and mend what ruff can, chapters' text sources included.
-	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
-	@$(BIN)/jupytext --quiet --pipe '$(BIN)/ruff format --stdin-filename chapter.ipynb -' --pipe-fmt ipynb book/*/*.md
+	@$(BIN)/ruff check --fix -q --exclude '*.ipynb' . ; $(BIN)/ruff format --exclude '*.ipynb' .
+	@$(BIN)/jupytext --quiet --pipe '$(BIN)/ruff format --stdin-filename book/chapter.ipynb -' --pipe-fmt ipynb book/*/*.md
 
 notebooks: $(VENV)/installed ## Run the chapters whose text changed and write their notebooks.
 	@$(BIN)/python -m mlcourse.book.twins

@@ -192,13 +192,13 @@ def summarise(result: Result, out: Path) -> None:
 def line(exercise: str, records: list[Record]) -> tuple[str, str, str, str]:
     """Return a line of the summary."""
     students = len({record.student for record in records})
-    most = sum(record.max_points for record in records if record.points is not None)
+    most = sum(record.max_points for record in records)
     points = sum(record.points or 0 for record in records)
     counts: dict[str, int] = {}
     for record in records:
         counts[record.status] = counts.get(record.status, 0) + 1
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    return exercise, str(students), f"{points / students:.1f} of {most / students:.1f}", statuses
+    return exercise, str(students), f"{points / students:.1f} of {most / students:g}", statuses
 
 
 @app.command()

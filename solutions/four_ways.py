@@ -29,7 +29,7 @@ torch.set_num_threads(1)  # matrices this small are fastest on one thread
 # %% [markdown]
 # ## 1. Logits and probabilities
 #
-# The losses of torch want **logits**, the numbers before softmax, and apply softmax themselves. Whoever gives them probabilities applies softmax twice. There is no error message: the network learns, only badly. The next questions show how to find that out.
+# The losses of torch want **logits**, the numbers before softmax, and apply softmax themselves. Whoever gives them probabilities applies softmax twice. There is no error message: the network learns, but slowly at first, and its loss never comes near 0. The next questions show how to find that out.
 #
 # **Question.** There are two classes, and the prediction is perfect: the true class has probability 1, the other 0. These *probabilities* go into `nn.CrossEntropyLoss` as if they were logits. What is the loss? (A number, to three digits or more. It should be 0.)
 
@@ -256,5 +256,5 @@ which_kernel = "d"
 
 # %% [markdown] question="explain_ways"
 # <!-- ### BEGIN SOLUTION -->
-# Autograd replaces the derivation and the code of the backward pass, and stays right when the network changes; in return one can forget to clear gradients, which add up, or record what should not be recorded. torch.nn replaces the dict of parameters and the formulas of the layers; one can now end a network with a softmax that the loss applies a second time, and nothing complains. torch.optim replaces the update, so that momentum or Adam cost one word; one can give it the wrong parameters or call its methods in the wrong order. All three hide numbers that were in plain sight by hand, so tests of the whole, such as the expected first loss, matter more.
+# Autograd replaces the derivation and the code of the backward pass, and stays right when the network changes; in return one can forget to clear gradients, which add up, or record what should not be recorded. torch.nn replaces the dict of parameters and the formulas of the layers; one can now end a network with a softmax that the loss applies a second time, and nothing complains. torch.optim replaces the update, so that momentum or Adam cost one word; one can give it the wrong parameters or call its methods in the wrong order. All three hide numbers that were in plain sight by hand, so tests of the whole, such as twenty examples learned by heart, matter more.
 # <!-- ### END SOLUTION -->

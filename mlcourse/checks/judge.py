@@ -128,19 +128,6 @@ class Judge:
             return Verdict("forbidden", self.forbids(use.name))
         return self.compare(outcomes)
 
-    def passes(self, answer: Any) -> bool:
-        """Say whether `answer` is right, without looking further once it is wrong.
-
-        Lets `Stopped` and `ForbiddenUse` through.
-        """
-        question = self.question
-        if question.kind == "function" and not is_callable(answer):
-            return False
-        return not any(
-            self.wrong_paths(observe(question, answer, case), expected)
-            for case, expected in zip(self.cases, self.expected, strict=True)
-        )
-
     def compare(self, outcomes: list[Outcome]) -> Verdict:
         """Turn what an answer did with every case into a verdict."""
         pairs = zip(outcomes, self.expected, strict=True)
@@ -298,10 +285,26 @@ def changed_arguments(after: Sequence[Any], before: Sequence[Any]) -> tuple[int,
 
 
 def is_changed(new: Any, old: Any) -> bool:
+    if is_same(new, old):
+        return False
     try:
         return difference(plain(new), plain(old), exact=True) is not None
     except NotData:  # something was put inside that is not data
         return True
+
+
+def is_same(new: Any, old: Any) -> bool:
+    """Say that two arguments are plainly equal, the usual case, without converting them."""
+    kind = type(new)
+    if kind is not type(old):
+        return False
+    if kind is torch.Tensor:
+        return bool(new.dtype == old.dtype and torch.equal(new, old))
+    if kind is dict:
+        return new.keys() == old.keys() and all(is_same(new[key], old[key]) for key in old)
+    if kind in (list, tuple):
+        return len(new) == len(old) and all(map(is_same, new, old))
+    return kind in (int, float, str) and bool(new == old)
 
 
 def leaves(outcome: Outcome) -> Leaves:

@@ -2,9 +2,10 @@
 
 The engine is on the trusted side. It draws the inputs from a secret seed, has the checks, and talks
 to the student's code only through a `Worker`. Questions are first tried one after the other in a
-single fork that has run only the cells which answers consist of; one that does not pass is tried
-again in a fork of its own, after everything that the student wrote, and that result counts. So an
-answer fails neither because of another one, nor because a cell was left out.
+single fork that has run only the cells which answers consist of. One that does not pass there, and
+gives no known mistake's result either, is tried again in a fork of its own, after everything that
+the student wrote, and that result counts. So an answer fails neither because of another one, nor
+because a cell was left out.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ class Attempt:
             return Verdict("timeout", "the answer was stopped: checking it took too long")
 
     def in_shared(self, question: Question) -> Verdict | None:
-        """Try a question in the shared fork; None unless it passes or takes too long there."""
+        """Try a question in the shared fork; None where that does not settle it."""
         if self.shared is None or not self.shared.open:
             self.close()
             self.cells = [n for n in self.answers.essential if n not in self.stopped]
@@ -190,14 +191,16 @@ class Attempt:
             except CellStopped as stop:
                 self.stopped[self.cells[stop.cell]] = Stopped(stop.status, str(stop))
                 return None
-        judge = self.engine.judges[question.name]
         try:
             with self.answer(question, self.shared) as answer:
-                return Verdict("passed") if judge.passes(answer) else None
+                verdict = self.engine.judges[question.name](answer)
         except Stopped as stop:
-            return Verdict("timeout", str(stop)) if stop.status == "timeout" else None
+            verdict = Verdict(stop.status, str(stop))
         except (MissingName, ForbiddenUse, AnswerError):
             return None
+        # The result of a known mistake on inputs that nobody knows is no accident.
+        known = verdict.mistake is not None and not self.shared.imported_forbidden
+        return verdict if known or verdict.status in ("passed", "timeout") else None
 
     @contextlib.contextmanager
     def answer(self, question: Question, session: Session) -> Iterator[Any]:

@@ -20,7 +20,7 @@ from mlcourse.checks.declare import Mistake, Question, Variant
 
 
 def sizes(g: Generator) -> list[tuple[int, int, int]]:
-    return [(2, 4, 2), (5, 3, 7), (300, 200, 120)]
+    return [(2, 4, 2), (5, 3, 7), (200, 120, 150)]
 
 
 def summarise(answer: Callable, nx: int, nh: int, ny: int) -> Any:
