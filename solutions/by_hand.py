@@ -227,8 +227,7 @@ def loss_accuracy(yhat, Y):
 #
 # We need the gradient of the loss with respect to each parameter. The chain rule goes from the loss back to the inputs. Write $\delta_y$ for the gradient at the logits $\tilde y$ and $\delta_h$ for the gradient at $\tilde h$, one row for each example.
 #
-# 1. At the logits, softmax and cross-entropy together give something very simple. For one example it is $\hat y - y$; the mean over the batch divides by $N$:
-#    $$\delta_y = \frac{\hat y - Y}{N}.$$
+# 1. At the logits, softmax and cross-entropy together give something very simple. For one example it is $\hat y - y$; the mean over the batch divides by $N$, so $\delta_y = (\hat y - Y)/N$.
 # 2. The output layer computes $\tilde y = h W_y^\top + b_y$. From $\delta_y$ you get the gradients of $W_y$ and $b_y$. A gradient has the shape of its parameter: that alone tells you which matrix to transpose, and over what the bias must be summed.
 # 3. Through $W_y$ back to $h$, then through $\tanh$ back to $\tilde h$. The derivative is $\tanh'(\tilde h) = 1 - \tanh(\tilde h)^2 = 1 - h^2$, and it multiplies entry by entry.
 # 4. The hidden layer is like the output layer, with $X$ for its input.

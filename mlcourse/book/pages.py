@@ -131,14 +131,14 @@ def by_hand_step_text() -> str:
     """The table of the benchmark of one training step, or a sentence when it was not run."""
     record = _record("by_hand_step")
     if record is None:
-        return "Not measured yet: run `make bench`."
+        return _not_measured("by_hand_step")
     ways = list(record["cases"][0]["ways"])
     rows = [
-        f"| batch | threads | {' | '.join(ways)} | speed-up over autograd | its limit |",
+        f"| batch | threads | {' | '.join(f'{way} (µs)' for way in ways)} | speed-up | limit |",
         "|--:|--:|" + "--:|" * (len(ways) + 2),
     ]
     for case in record["cases"]:
-        medians = " | ".join(f"{case['ways'][way]['median_us']:.0f} µs" for way in ways)
+        medians = " | ".join(f"{case['ways'][way]['median_us']:.0f}" for way in ways)
         rows.append(
             f"| {case['batch']} | {case['threads']} | {medians} "
             f"| **{case['speedup']:.2f}** | {case['limit']:.2f} |"
@@ -150,7 +150,7 @@ def grading_text() -> str:
     """The tables of the grading benchmark, or a sentence when it was not run."""
     record = _record("grading")
     if record is None:
-        return "Not measured yet: run `make bench`."
+        return _not_measured("grading")
     return "\n\n".join(_grading_case(case) for case in record["cases"]) + _measured(record)
 
 
@@ -170,6 +170,11 @@ def _grading_case(case: dict[str, Any]) -> str:
 def _record(name: str) -> dict[str, Any] | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _not_measured(benchmark: str) -> str:
+    out = f"book/results/{benchmark}.json"
+    return f"Not measured yet: run `python benchmarks/{benchmark}.py --out {out}`."
 
 
 def _measured(record: dict[str, Any]) -> str:
