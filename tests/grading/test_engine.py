@@ -245,7 +245,7 @@ def test_seeds_depend_on_everything_and_stay_the_same() -> None:
 
 def test_trusted_side_bounds_its_own_time(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     class Forever:
-        def passes(self, answer: Any) -> bool:
+        def __call__(self, answer: Any) -> bool:
             while True:
                 pass
 
