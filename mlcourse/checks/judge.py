@@ -11,24 +11,13 @@ import inspect
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from mlcourse.checks.compare import NotData, difference, plain, same, type_name
 from mlcourse.checks.declare import Mistake, Question
-
-Status = Literal[
-    "passed",
-    "failed",
-    "not attempted",
-    "error",
-    "timeout",
-    "memory",
-    "forbidden",
-    "ungraded",
-    "manual",
-]
+from mlcourse.statuses import Status
 
 #: A result cut into its numbers, texts and tensors, each under the path that leads to it.
 Leaves = dict[tuple, Any]

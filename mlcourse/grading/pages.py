@@ -13,7 +13,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from mlcourse.grading.results import NO_SANDBOX, Record, Status
+from mlcourse.grading.results import NO_SANDBOX, Record
+from mlcourse.statuses import Status
 
 #: Status -> (icon, word, what it means when the row itself says nothing).
 STATUS: dict[Status, tuple[str, str, str]] = {

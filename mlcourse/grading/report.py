@@ -20,7 +20,8 @@ from mlcourse.grading.pages import (
     tone,
     total,
 )
-from mlcourse.grading.results import NO_SANDBOX, Record, Status
+from mlcourse.grading.results import NO_SANDBOX, Record
+from mlcourse.statuses import Status
 
 #: Statuses that a teacher should look into: something else than a wrong answer happened.
 UNUSUAL = ("error", "timeout", "memory", "forbidden")

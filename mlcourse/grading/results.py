@@ -9,21 +9,9 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-# The same names as `mlcourse.checks.judge.Status`, which costs an import of torch; a test compares.
-Status = Literal[
-    "passed",
-    "failed",
-    "not attempted",
-    "error",
-    "timeout",
-    "memory",
-    "forbidden",
-    "ungraded",
-    "manual",
-]
-STATUSES: tuple[Status, ...] = get_args(Status)
+from mlcourse.statuses import STATUSES, Status
 
 COLUMNS = ("student", "exercise", "question", "points", "max_points", "status", "message")
 

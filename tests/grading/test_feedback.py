@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from mlcourse.grading import feedback, pages
-from mlcourse.grading.results import STATUSES, Record
+from mlcourse.grading.results import Record
+from mlcourse.statuses import STATUSES
 
 NASTY = "<script>alert(1)</script>\"><img src=x onerror=alert(2)>\u202e\x00\ud800 & 'quoted'"
 

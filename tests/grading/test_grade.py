@@ -23,8 +23,9 @@ from mlcourse import checks, exercises
 from mlcourse.grading import run
 from mlcourse.grading.notebook import grade_id_of
 from mlcourse.grading.pool import OWN_FAULT, Pool, Refused, Task
-from mlcourse.grading.results import COLUMNS, STATUSES, Record
+from mlcourse.grading.results import COLUMNS, Record
 from mlcourse.grading.run import Options
+from mlcourse.statuses import STATUSES
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "mlcourse.cli"]

@@ -19,8 +19,9 @@ from toys import EXERCISE, RELEASED, RIGHT, cells, code, markdown, notebook, sub
 from mlcourse.grading import autograded
 from mlcourse.grading.gradebook import Book
 from mlcourse.grading.notebook import read
-from mlcourse.grading.results import Record, Status
+from mlcourse.grading.results import Record
 from mlcourse.grading.submissions import WrongUsage
+from mlcourse.statuses import Status
 
 
 def records(*statuses: Status, message: str = "") -> list[Record]:
