@@ -258,7 +258,7 @@ CASE = {
             "by_hand_step",
             pages.by_hand_step_text,
             {"cases": [STEP]},
-            "| 64 | 1 | 100 µs | 180 µs | **1.80** | 2.50 |",
+            "| 64 | 1 | 100 | 180 | **1.80** | 2.50 |",
         ),
         (
             "grading",
