@@ -15,7 +15,7 @@ PAGES := $(shell find book mlcourse/book -type f -not -path '*/__pycache__/*' -n
 SOLUTIONS := $(wildcard solutions/*.py)
 EXERCISES := $(wildcard exercises/*/*.ipynb)
 
-.PHONY: help course test check format notebooks serve bench test-gpu clean
+.PHONY: help course test lint check format notebooks serve bench test-gpu clean
 
 help: ## List the commands.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -61,13 +61,15 @@ course: $(STAMPS)/book $(STAMPS)/graded ## Set up, build the book and the exerci
 	  echo "Class report  graded/report.html"; \
 	  echo "Feedback      graded/feedback/"; fi
 
-check: $(VENV)/installed ## Format, lint, types and the fast tests, in under two minutes.
+lint: $(VENV)/installed ## Format, lint and types.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+check: lint ## Lint and the fast tests, in under two minutes.
 	@$(BIN)/pytest -q -n $(CORES) -m "not slow" tests/unit
 
-test: check $(STAMPS)/book ## Everything: check, chapters, exercises, grading, sandbox, the book in a browser.
+test: lint $(STAMPS)/book ## Everything: lint, unit tests, chapters, exercises, grading, sandbox, the book in a browser.
 	@$(BIN)/pytest -n $(CORES) --dist loadfile tests
 
 format: $(VENV)/installed ## Format and mend what ruff can, chapters' text sources included.

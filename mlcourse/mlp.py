@@ -117,13 +117,7 @@ def train(
     may be smaller). Its loss is the mean over the examples, each taken before the update that
     its batch makes. Raises ValueError when X and Y differ in length or there is nothing to learn.
     """
-    if len(X) != len(Y) or len(X) == 0:
-        raise ValueError(
-            f"X has shape {tuple(X.shape)} and Y {tuple(Y.shape)}: "
-            "give both one row for each example, and at least one"
-        )
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}: give at least 1 example a batch")
+    check_batches(X, Y, batch_size)
     params = {name: value.clone() for name, value in params.items()}
     device = generator.device if generator else None
     losses = []
@@ -327,3 +321,14 @@ def _check_layer(x: str, X: Tensor, w: str, W: Tensor, b: str, bias: Tensor) -> 
         )
     if X.dtype != W.dtype:
         raise ValueError(f"{x} is {X.dtype} and {w} is {W.dtype}: convert one of them with .to()")
+
+
+def check_batches(X: Tensor, Y: Tensor, batch_size: int) -> None:
+    """Raise ValueError unless X and Y hold equally many examples, which can be cut into batches."""
+    if len(X) != len(Y) or len(X) == 0:
+        raise ValueError(
+            f"X has shape {tuple(X.shape)} and Y {tuple(Y.shape)}: "
+            "give both one row for each example, and at least one"
+        )
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: give at least 1 example a batch")

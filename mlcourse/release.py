@@ -22,6 +22,7 @@ from nbgrader.utils import compute_checksum
 
 from mlcourse.__about__ import REPOSITORY
 from mlcourse.checks import Exercise, Question
+from mlcourse.kernel import LANGUAGE_INFO
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 CODE_STUB = "raise NotImplementedError()  # your code here"
@@ -38,14 +39,7 @@ from mlcourse import check, hint"""
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-    "language_info": {
-        "codemirror_mode": {"name": "ipython", "version": 3},
-        "file_extension": ".py",
-        "mimetype": "text/x-python",
-        "name": "python",
-        "nbconvert_exporter": "python",
-        "pygments_lexer": "ipython3",
-    },
+    "language_info": LANGUAGE_INFO,
 }
 
 

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from mlcourse.mlp import check_batches
+
 Numbers = Mapping[str, float | Tensor]
 
 
@@ -62,13 +64,7 @@ def fit(
     what `evaluate()` returns after each epoch. A bar shows on a terminal, or as `progress` says.
     Raises ValueError when X and Y differ in length, are empty, or batch_size is below 1.
     """
-    if len(X) != len(Y) or len(X) == 0:
-        raise ValueError(
-            f"X has shape {tuple(X.shape)} and Y {tuple(Y.shape)}: "
-            "give both one row for each example, and at least one"
-        )
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}: give at least 1 example a batch")
+    check_batches(X, Y, batch_size)
     history = History()
     with _bar(epochs, sys.stderr.isatty() if progress is None else progress) as advance:
         for _ in range(epochs):

@@ -24,21 +24,14 @@ from nbformat import NotebookNode
 from mlcourse.book.bibliography import references
 from mlcourse.book.errata import mistake
 from mlcourse.book.quizzes import quiz
+from mlcourse.kernel import LANGUAGE_INFO
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 SECONDS_A_CELL = 120
 _ELEMENTS = {"mistake": mistake, "quiz": quiz, "references": references}
-# The version of Python is left out: it would change the twins without changing anything in them.
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {
-        "codemirror_mode": {"name": "ipython", "version": 3},
-        "file_extension": ".py",
-        "mimetype": "text/x-python",
-        "name": "python",
-        "nbconvert_exporter": "python",
-        "pygments_lexer": "ipython3",
-    },
+    "language_info": LANGUAGE_INFO,
 }
 TEXT_LINK = re.compile(r"\]\(([\w./]*\b\d_\w+)\.md(?:#[\w-]*)?\)")
 _MAGIC = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)

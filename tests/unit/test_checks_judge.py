@@ -88,7 +88,7 @@ def test_an_exception_is_an_error_and_can_be_a_mistake():
     assert (verdict.status, verdict.mistake) == ("error", "raises")
 
     def fails(x):
-        raise KeyError("W at 0x7f00deadbeef in /home/someone/work/file.py\nmore")
+        raise KeyError("W at 0x7f00deadbeef in /home/someone/thesis/file.py\nmore")
 
     verdict = status(fails)
     assert verdict.status == "error"

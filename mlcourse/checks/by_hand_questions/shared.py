@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from mlcourse.checks.compare import plain
 from mlcourse.checks.declare import Forbidden
 
 Params = dict[str, Tensor]
@@ -84,3 +86,14 @@ def pick(result: Any, keys: tuple[str, ...]) -> Any:
     if isinstance(result, dict):
         return {key: result[key] for key in keys if key in result}
     return result
+
+
+def use_train(answer: Callable, *args: Any) -> Any:
+    """Call the answer; the losses may be a list of numbers or a tensor."""
+    result = plain(answer(*args))
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        return result
+    params, losses = result
+    if isinstance(losses, Tensor) and losses.dim() == 1:
+        losses = losses.tolist()
+    return pick(params, KEYS), losses

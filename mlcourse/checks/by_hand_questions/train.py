@@ -18,9 +18,8 @@ from mlcourse.checks.by_hand_questions.shared import (
     draw_labels,
     draw_params,
     normal,
-    pick,
+    use_train,
 )
-from mlcourse.checks.compare import plain
 from mlcourse.checks.declare import Mistake, Question, Variant
 
 
@@ -39,17 +38,6 @@ def train_cases(g: Generator) -> list[tuple]:
         seed = int(torch.randint(2**31, (1,), generator=g))
         cases.append((params, X, Y, 0.3, epochs, size, Generator().manual_seed(seed)))
     return cases
-
-
-def use_train(answer: Callable, *args: Any) -> Any:
-    """Call the answer; the losses may be a list of numbers or a tensor."""
-    result = plain(answer(*args))
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
-        return result
-    params, losses = result
-    if isinstance(losses, Tensor) and losses.dim() == 1:
-        losses = losses.tolist()
-    return pick(params, KEYS), losses
 
 
 def shuffled(N: int, size: int, generator: Generator) -> list[Tensor]:

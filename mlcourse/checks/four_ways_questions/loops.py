@@ -21,9 +21,8 @@ from mlcourse.checks.by_hand_questions.shared import (
     draw_labels,
     draw_params,
     normal,
-    pick,
+    use_train,
 )
-from mlcourse.checks.compare import plain
 from mlcourse.checks.declare import Mistake, Question, Variant
 from mlcourse.checks.four_ways_questions.model import model_by
 
@@ -41,17 +40,6 @@ def cases(g: Generator) -> list[tuple]:
         X, Y = normal(N, nx, generator=g, dtype=dtype), draw_labels(N, ny, g, dtype)
         found.append((draw_params(nx, nh, ny, g, dtype), X, Y, eta, steps))
     return found
-
-
-def use_train(answer: Callable, *args: Any) -> Any:
-    """Call the answer; the losses may be a list of numbers or a tensor."""
-    result = plain(answer(*args))
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
-        return result
-    params, losses = result
-    if isinstance(losses, Tensor) and losses.dim() == 1:
-        losses = losses.tolist()
-    return pick(params, KEYS), losses
 
 
 def reference(params: Params, X: Tensor, Y: Tensor, eta: float, steps: int) -> Result:
