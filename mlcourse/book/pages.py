@@ -6,6 +6,7 @@ step with them; and plumbing that only a notebook needs is left out of the page.
 
 import json
 import re
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,61 @@ def _grading_case(case: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def lr_batch_grid_text() -> str:
+    """The table of the source's eight settings, or a sentence when none was run."""
+    return _trainings("lr_batch_grid")
+
+
+def ladder_text() -> str:
+    """The table of the ladder's rungs, or a sentence when none was run."""
+    return _trainings("ladder")
+
+
+def _trainings(name: str) -> str:
+    """A row for each name of a run, in the order of the file's settings."""
+    record = _record(name)
+    if record is None:
+        return f"Not measured yet: run `python book/experiments/{name}.py`."
+    rows = [
+        f"Images: {record['data']}. Arithmetic in {record['precision']}.\n",
+        "| training | epochs | seeds | diverged | train (%) | test (%) | the source's (%) |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    rows += [_training(runs) for runs in by_name(record).values()]
+    return "\n".join(rows) + _measured(record)
+
+
+def _training(runs: list[dict[str, Any]]) -> str:
+    last = [run["epochs"][-1] for run in runs]
+    source = runs[0]["setting"].get("source_accuracy")
+    diverged = sum(run["diverged"] for run in runs)
+    columns = [
+        runs[0]["name"],
+        str(runs[0]["setting"]["epochs"]),
+        str(len(runs)),
+        str(diverged or ""),
+        _percent([epoch["train_accuracy"] for epoch in last]),
+        f"**{_percent([epoch['test_accuracy'] for epoch in last])}**",
+        "" if source is None else f"{100 * source:.0f}",
+    ]
+    return f"| {' | '.join(columns)} |"
+
+
+def _percent(accuracies: list[float]) -> str:
+    """Mean and, of two or more, standard deviation."""
+    percent = [100 * accuracy for accuracy in accuracies]
+    spread = f" ± {statistics.stdev(percent):.1f}" if len(percent) > 1 else ""
+    return f"{statistics.mean(percent):.1f}{spread}"
+
+
+def by_name(record: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The record's runs grouped by name, groups in the order in which the file has them."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for run in record["runs"]:
+        groups.setdefault(run["name"], []).append(run)
+    return groups
+
+
 def _record(name: str) -> dict[str, Any] | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -190,6 +246,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "run_times": run_times_text,
     "gpu": gpu_text,
     "grading": grading_text,
+    "ladder": ladder_text,
+    "lr_batch_grid": lr_batch_grid_text,
     "by_hand_step": by_hand_step_text,
 }
 

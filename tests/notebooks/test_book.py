@@ -244,6 +244,25 @@ CASE = {
 }
 
 
+def trained(*tests: float) -> dict:
+    """A record of runs that ended with these test accuracies, one a seed."""
+    setting = {"epochs": 2, "source_accuracy": 0.6}
+    return {
+        "data": "CIFAR-10",
+        "precision": "float32",
+        "runs": [
+            {
+                "name": "plain",
+                "setting": setting,
+                "seed": seed,
+                "diverged": False,
+                "epochs": [{}, {"train_accuracy": 0.75, "test_accuracy": test}],
+            }
+            for seed, test in enumerate(tests)
+        ],
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "generated", "content", "row"),
     [
@@ -265,6 +284,18 @@ CASE = {
             pages.grading_text,
             {"cases": [CASE]},
             "| other | 0.50 | 0.50 | 6 | **100** |",
+        ),
+        (
+            "ladder",
+            pages.ladder_text,
+            trained(0.61, 0.63),
+            "| plain | 2 | 2 |  | 75.0 ± 0.0 | **62.0 ± 1.4** | 60 |",
+        ),
+        (
+            "lr_batch_grid",
+            pages.lr_batch_grid_text,
+            trained(0.61),
+            "| plain | 2 | 1 |  | 75.0 | **61.0** | 60 |",
         ),
     ],
 )
