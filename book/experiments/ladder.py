@@ -27,7 +27,8 @@ def rungs(epochs: int) -> dict[str, tuple[recipe.Recipe, float | None]]:
     batch_norm = replace(dropout, batch_norm=True, lr=0.05)
     one_cycle = replace(batch_norm, schedule="one-cycle", lr=0.1)
     smoothed = replace(one_cycle, label_smoothing=0.1)
-    without = replace(smoothed, dropout=0.0)
+    decayed = replace(smoothed, weight_decay=5e-4)
+    without = replace(decayed, dropout=0.0)
     padded = replace(without, crop=32, pad=4)
     return {
         "as the source": (first, 0.60),
@@ -38,6 +39,7 @@ def rungs(epochs: int) -> dict[str, tuple[recipe.Recipe, float | None]]:
         "batch norm": (batch_norm, 0.70),
         "one cycle": (one_cycle, None),
         "label smoothing": (smoothed, None),
+        "weight decay": (decayed, None),
         "without dropout": (without, None),
         "padded crop of 32": (padded, None),
     }

@@ -1,6 +1,7 @@
 """The scripts of book/experiments: their plans, their records, and a rehearsal of each."""
 
 import importlib
+import itertools
 import json
 import math
 import subprocess
@@ -116,7 +117,7 @@ def test_runs_of_other_settings_or_machines_are_not_mixed(running, tmp_path: Pat
 
     with pytest.raises(SystemExit, match="run 'one' with other settings than today's"):
         running.main("toy", changed, train, arguments)
-    with pytest.raises(SystemExit, match="another precision .float32, now bfloat16.: write to"):
+    with pytest.raises(SystemExit, match=r"another precision \(float32, now bfloat16\): write to"):
         running.main("toy", plan, train, [*arguments, "--precision", "bfloat16"])
     assert out.read_bytes() == before
 
@@ -131,7 +132,7 @@ def test_the_grid_is_the_source_s(load) -> None:
 def test_a_rung_of_the_ladder_adds_to_the_one_before(load) -> None:
     """One idea a rung: what was set stays set, but for the learning rate and its schedule."""
     recipes = [made for made, _ in load("ladder").rungs(epochs=3).values()]
-    for before, after in zip(recipes[:7], recipes[1:8], strict=True):
+    for before, after in itertools.pairwise(recipes[:8]):
         for name in ("standardise", "crop", "flip", "momentum", "dropout", "batch_norm"):
             assert not getattr(before, name) or getattr(before, name) == getattr(after, name)
     assert {made.epochs for made in recipes} == {3}
