@@ -332,14 +332,25 @@ def network(sizes: Sequence[int] = (2, 4, 2), ax: Axes | None = None) -> Axes:
 
 
 def images(X: Tensor, titles: Sequence[str], columns: int = 10) -> Figure:
-    """Draw rows of pixels X (N, side * side), values 0 to 1, as small square pictures."""
+    """Draw images as small pictures in rows, each with its title.
+
+    X is (N, side * side) or (N, 1, H, W), grey and dark where the value is high, or
+    (N, 3, H, W) in colour; values 0 to 1, or uint8. Raises ValueError for another shape.
+    """
+    if X.ndim != 2 and (X.ndim != 4 or X.shape[1] not in (1, 3)):
+        raise ValueError(
+            f"the images have shape {tuple(X.shape)}: "
+            "give (N, side * side), (N, 1, H, W) or (N, 3, H, W)"
+        )
     side = int(X.shape[1] ** 0.5)
     rows = -(-len(X) // columns)
     fig, axes = plt.subplots(rows, columns, figsize=(0.9 * columns, 1.2 * rows), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
-    pictures = X.detach().cpu().double().reshape(-1, side, side).numpy()
-    for ax, picture, title in zip(axes.flat, pictures, titles, strict=False):
-        ax.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+    scale = 255 if X.dtype == torch.uint8 else 1
+    pictures = X.detach().cpu().double() / scale
+    pictures = pictures.reshape(-1, 1, side, side) if X.ndim == 2 else pictures
+    for ax, picture, title in zip(axes.flat, pictures.movedim(1, -1).numpy(), titles, strict=False):
+        ax.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         ax.set_title(title)
     return fig

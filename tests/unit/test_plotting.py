@@ -256,3 +256,15 @@ def test_images_show_the_pixels_with_their_titles():
     fig = plotting.images(X, ["7", "1", "3"], columns=2)
     assert [ax.get_title() for ax in fig.axes] == ["7", "1", "3", ""]
     assert np.allclose(fig.axes[1].images[0].get_array(), X[1].reshape(8, 8))
+
+
+def test_images_in_colour_keep_their_colours():
+    X = torch.randint(256, (2, 3, 4, 5), generator=torch.Generator().manual_seed(0)).byte()
+    drawn = plotting.images(X, ["cat", "dog"], columns=2).axes[1].images[0].get_array()
+    assert drawn.shape == (4, 5, 3)
+    assert np.allclose(drawn, X[1].permute(1, 2, 0) / 255)
+
+
+def test_images_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"\(2, 4, 8, 8\): give"):
+        plotting.images(torch.rand(2, 4, 8, 8), ["a", "b"])
