@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from mlcourse.augmentation import take
 from mlcourse.preprocessing import to_float
 
 
@@ -52,7 +53,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in self._order().split(self.batch_size)[: len(self)]:
-            X = self.X[batch]
+            X = take(self.X, batch)
             for change in self.augment:
                 X = change(X, generator=self.generator)
             yield self.preprocess(X), self.y[batch]
