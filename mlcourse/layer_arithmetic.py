@@ -1,0 +1,413 @@
+"""Output sizes, parameters and multiply-accumulates of a layer, from its settings alone.
+
+Sizes are without the batch: (C, H, W) for an image. Every formula is written out here and agrees
+exactly with torch; source: V. Dumoulin and F. Visin, A guide to convolution arithmetic for deep
+learning, 2016.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from mlcourse.unshared import UnsharedConv2d
+
+Size = tuple[int, ...]
+
+CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
+TRANSPOSED: dict[type[nn.Module], int] = {
+    nn.ConvTranspose1d: 1,
+    nn.ConvTranspose2d: 2,
+    nn.ConvTranspose3d: 3,
+}
+POOLS: dict[type[nn.Module], int] = {
+    nn.MaxPool1d: 1,
+    nn.MaxPool2d: 2,
+    nn.MaxPool3d: 3,
+    nn.AvgPool1d: 1,
+    nn.AvgPool2d: 2,
+    nn.AvgPool3d: 3,
+}
+ADAPTIVE: dict[type[nn.Module], int] = {
+    nn.AdaptiveAvgPool1d: 1,
+    nn.AdaptiveAvgPool2d: 2,
+    nn.AdaptiveAvgPool3d: 3,
+    nn.AdaptiveMaxPool1d: 1,
+    nn.AdaptiveMaxPool2d: 2,
+    nn.AdaptiveMaxPool3d: 3,
+}
+BATCH_NORMS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+)
+#: Layers that change each number by itself: same shape, no parameters, nothing multiplied.
+ELEMENTWISE = (
+    nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
+    nn.Mish, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardswish,
+    nn.Hardsigmoid, nn.LogSigmoid, nn.Tanhshrink, nn.Threshold, nn.Dropout, nn.Dropout1d,
+    nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout,
+)  # fmt: skip
+
+
+class Window(NamedTuple):
+    """How a layer's window moves along one axis."""
+
+    kernel: int
+    stride: int = 1
+    before: int = 0  # padding on the left, and on the right
+    after: int = 0
+    dilation: int = 1
+    ceil_mode: bool = False
+
+    @property
+    def span(self) -> int:
+        """Positions from the window's first tap to its last, d(k - 1) + 1."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    def positions(self, n: int) -> int:
+        """Return at how many places the window fits on `n` positions; 0 or less for none."""
+        room = n + self.before + self.after - self.span
+        if not self.ceil_mode:
+            return room // self.stride + 1
+        count = -(-room // self.stride) + 1
+        # torch's rule: the last window must begin in the input or in the padding on its left.
+        return count - 1 if (count - 1) * self.stride >= n + self.before else count
+
+
+def output_size(
+    n: int,
+    kernel_size: int,
+    stride: int = 1,
+    padding: int | str = 0,
+    dilation: int = 1,
+    ceil_mode: bool = False,
+) -> int:
+    """Return how many outputs a convolution or pooling makes along an axis of `n` positions.
+
+    floor((n + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1. With `ceil_mode`, which
+    only poolings have, the division rounds up, but no window may begin past the input and the
+    padding on its left. Padding is on both sides; "same" (stride 1) and "valid" (none) work as in
+    torch. Raises ValueError when a number makes no sense or no window fits.
+    """
+    for name, value, least in (("n", n, 1), ("kernel_size", kernel_size, 1), ("stride", stride, 1),
+                               ("dilation", dilation, 1)):  # fmt: skip
+        _check_number(name, value, least)
+    before, after = _padding(padding, kernel_size, stride, dilation)
+    window = Window(kernel_size, stride, before, after, dilation, ceil_mode)
+    count = window.positions(n)
+    if count < 1:
+        raise ValueError(
+            f"a window that spans {window.span} positions does not fit on {n} with padding "
+            f"{padding}: use a smaller kernel or dilation, more padding or a larger input"
+        )
+    return count
+
+
+def transposed_output_size(
+    n: int,
+    kernel_size: int,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    dilation: int = 1,
+) -> int:
+    """Return the outputs of a transposed convolution along an axis of `n` positions.
+
+    (n - 1) stride - 2 padding + dilation (kernel_size - 1) + output_padding + 1. Raises ValueError
+    when nothing would be left.
+    """
+    for name, value, least in (("n", n, 1), ("kernel_size", kernel_size, 1), ("stride", stride, 1),
+                               ("dilation", dilation, 1), ("padding", padding, 0),
+                               ("output_padding", output_padding, 0)):  # fmt: skip
+        _check_number(name, value, least)
+    if output_padding >= max(stride, dilation):
+        raise ValueError(
+            f"output_padding is {output_padding}: keep it below the stride {stride} "
+            f"or the dilation {dilation}"
+        )
+    count = (n - 1) * stride - 2 * padding + dilation * (kernel_size - 1) + output_padding + 1
+    if count < 1:
+        raise ValueError(
+            f"padding {padding} takes all of a transposed convolution's output away (kernel "
+            f"{kernel_size}, stride {stride}, {n} positions): use less padding"
+        )
+    return count
+
+
+def _check_number(name: str, value: int, least: int) -> None:
+    try:
+        right = operator.index(value) >= least
+    except TypeError:
+        right = False
+    if not right:
+        raise ValueError(f"{name} is {value!r}: give a whole number, {least} or more")
+
+
+def _padding(padding: int | str, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    """Return the padding before and after; "same" puts an odd one at the end, as torch does."""
+    if padding == "valid":
+        return 0, 0
+    if padding == "same":
+        if stride != 1:
+            raise ValueError(f"padding is 'same' and stride {stride}: 'same' needs stride 1")
+        total = dilation * (kernel - 1)
+        return total // 2, total - total // 2
+    if isinstance(padding, str):
+        raise ValueError(f"padding is {padding!r}: give a number, 'same' or 'valid'")
+    _check_number("padding", padding, 0)
+    return padding, padding
+
+
+def windows(layer: nn.Module) -> tuple[Window, ...] | None:
+    """Return the window of a convolution or pooling along each axis; None for other layers."""
+    rank = rank_of(layer, CONVOLUTIONS) or rank_of(layer, POOLS)
+    if isinstance(layer, UnsharedConv2d):
+        rank = 2
+    if not rank:
+        return None
+    settings: Any = layer
+    kernel, stride = _each(settings.kernel_size, rank), _each(settings.stride, rank)
+    dilation = _each(getattr(settings, "dilation", 1), rank)
+    ceil_mode = getattr(settings, "ceil_mode", False)
+    made = []
+    for axis, padding in enumerate(_each(settings.padding, rank)):
+        k, s, d = kernel[axis], stride[axis], dilation[axis]
+        made.append(Window(k, s, *_padding(padding, k, s, d), d, ceil_mode))
+    return tuple(made)
+
+
+def rank_of(layer: nn.Module, kinds: dict[type[nn.Module], int]) -> int:
+    """Return along how many axes `layer` works when it is one of `kinds`, else 0."""
+    return next((rank for kind, rank in kinds.items() if isinstance(layer, kind)), 0)
+
+
+def _each(setting: Any, rank: int) -> tuple[Any, ...]:
+    """Return a setting as one value for each axis; torch lets one number stand for all."""
+    if isinstance(setting, Sequence) and not isinstance(setting, str):
+        return tuple(setting) * (rank if len(setting) == 1 else 1)
+    return (setting,) * rank
+
+
+def output_shape(layer: nn.Module, input_size: int | Sequence[int]) -> Size | None:
+    """Return the size that `layer` makes of `input_size`, both without the batch.
+
+    None for a layer that has no rule here. Raises ValueError, which names the layer and the sizes,
+    when the layer cannot take this input.
+    """
+    size = as_size(input_size)
+    try:
+        return _output_shape(layer, size)
+    except ValueError as problem:
+        raise ValueError(f"{describe(layer)} on an input of {show(size)}: {problem}") from None
+
+
+def _output_shape(layer: nn.Module, size: Size) -> Size | None:
+    made = windows(layer)
+    if made is not None:
+        return _windowed_shape(layer, size, made)
+    if rank := rank_of(layer, TRANSPOSED):
+        return _transposed_shape(layer, size, rank)
+    if rank := rank_of(layer, ADAPTIVE):
+        _check_axes(size, rank)
+        wanted = _each(layer.output_size, rank)
+        kept = [n if m is None else m for n, m in zip(size[1:], wanted, strict=True)]
+        return (size[0], *kept)
+    if isinstance(layer, nn.Linear):
+        if size[-1] != layer.in_features:
+            raise ValueError(_linear_problem(layer, size))
+        return (*size[:-1], layer.out_features)
+    if isinstance(layer, nn.Flatten):
+        return _flattened(layer, size)
+    return _same_shape(layer, size)
+
+
+def _windowed_shape(layer: nn.Module, size: Size, made: tuple[Window, ...]) -> Size:
+    _check_axes(size, len(made))
+    channels = size[0]
+    if rank_of(layer, POOLS):
+        for window in made:
+            if window.before > window.kernel // 2:
+                raise ValueError(
+                    f"a pooling's padding may be at most half its kernel, and {window.before} is "
+                    f"more than half of {window.kernel}: use less padding"
+                )
+    else:
+        _check_channels(channels, layer.in_channels)  # type: ignore[arg-type]
+        channels = layer.out_channels  # type: ignore[assignment]
+    if isinstance(layer, UnsharedConv2d) and size[1:] != layer.input_size[1:]:
+        raise ValueError(
+            f"it has kernels of its own for each place of {show(layer.input_size)} and no other "
+            "size: make a new layer for this one"
+        )
+    places = []
+    for n, window in zip(size[1:], made, strict=True):
+        places.append(window.positions(n))
+        if places[-1] < 1:
+            raise ValueError(
+                f"a window that spans {window.span} positions does not fit on {n} with padding "
+                f"{window.before}: use a smaller kernel, more padding or a larger input"
+            )
+    return (channels, *places)
+
+
+def _transposed_shape(layer: Any, size: Size, rank: int) -> Size:
+    _check_axes(size, rank)
+    _check_channels(size[0], layer.in_channels)
+    settings = zip(
+        size[1:],
+        layer.kernel_size,
+        layer.stride,
+        layer.padding,
+        layer.output_padding,
+        layer.dilation,
+        strict=True,
+    )
+    return (layer.out_channels, *(transposed_output_size(*axis) for axis in settings))
+
+
+def _flattened(layer: nn.Flatten, size: Size) -> Size:
+    # The layer counts axes with the batch, so its axis 1 is the first one here.
+    axes = len(size) + 1
+    start, end = layer.start_dim % axes, layer.end_dim % axes
+    if start == 0:
+        raise ValueError("it would merge examples of the batch: use start_dim=1")
+    return (*size[: start - 1], prod(size[start - 1 : end]), *size[end:])
+
+
+def _same_shape(layer: nn.Module, size: Size) -> Size | None:
+    if isinstance(layer, BATCH_NORMS):
+        _check_channels(size[0], layer.num_features)
+    elif isinstance(layer, nn.GroupNorm):
+        _check_channels(size[0], layer.num_channels)
+    elif isinstance(layer, nn.LayerNorm):
+        wanted = tuple(layer.normalized_shape)
+        if size[-len(wanted) :] != wanted:
+            raise ValueError(f"it normalises sizes that end with {show(wanted)}: change either")
+    elif not isinstance(layer, ELEMENTWISE):
+        return None
+    return size
+
+
+def _linear_problem(layer: nn.Linear, size: Size) -> str:
+    text = f"it takes {layer.in_features} features and gets {size[-1]}: "
+    if len(size) > 1 and prod(size) == layer.in_features:
+        return f"{text}put Flatten before it"
+    if len(size) > 1:
+        return f"{text}put Flatten before it and give it {prod(size)} features"
+    return f"{text}change in_features to {size[-1]}"
+
+
+def _check_axes(size: Size, rank: int) -> None:
+    if len(size) != rank + 1:
+        raise ValueError(
+            f"it takes {rank + 1} numbers, channels first and without the batch, and gets "
+            f"{len(size)}"
+        )
+
+
+def _check_channels(got: int, wanted: int) -> None:
+    if got != wanted:
+        raise ValueError(f"it takes {wanted} channels and gets {got}: make the two equal")
+
+
+def parameter_shapes(layer: nn.Module) -> dict[str, Size] | None:
+    """Return the shape of each parameter of one layer by its formula; None without a rule."""
+    kernel: Size
+    if rank_of(layer, CONVOLUTIONS):
+        conv: Any = layer
+        kernel = (conv.out_channels, conv.in_channels // conv.groups, *conv.kernel_size)
+        return _with_bias(kernel, conv.out_channels, conv.bias)
+    if rank_of(layer, TRANSPOSED):
+        conv = layer
+        kernel = (conv.in_channels, conv.out_channels // conv.groups, *conv.kernel_size)
+        return _with_bias(kernel, conv.out_channels, conv.bias)
+    if isinstance(layer, UnsharedConv2d):
+        places = layer.output_size
+        kernel = (layer.out_channels, layer.in_channels, *layer.kernel_size, *places)
+        shapes = {"weight": kernel}
+        return shapes if layer.bias is None else {**shapes, "bias": (layer.out_channels, *places)}
+    if isinstance(layer, nn.Linear):
+        return _with_bias((layer.out_features, layer.in_features), layer.out_features, layer.bias)
+    if isinstance(layer, (*BATCH_NORMS, nn.GroupNorm)):
+        channels = layer.num_channels if isinstance(layer, nn.GroupNorm) else layer.num_features
+        return {"weight": (channels,), "bias": (channels,)} if layer.affine else {}
+    if isinstance(layer, (*ELEMENTWISE, nn.Flatten, *POOLS, *ADAPTIVE)):
+        return {}
+    return None
+
+
+def _with_bias(weight: Size, outputs: int, bias: object) -> dict[str, Size]:
+    return {"weight": weight} if bias is None else {"weight": weight, "bias": (outputs,)}
+
+
+def parameter_count(layer: nn.Module | Iterable[nn.Module]) -> int:
+    """Return how many numbers a layer, a model or a list of layers learns.
+
+    A convolution has out * (in / groups * kernel + 1), a dense layer out * (in + 1), a batch norm
+    2 * channels: the known layers are counted by these formulas, any other by the sizes of its
+    parameters. A parameter that several layers share counts once; running statistics are not
+    learned and do not count.
+    """
+    seen: set[int] = set()
+    total = 0
+    for module in _modules(layer):
+        for name, value in module.named_parameters(recurse=False):
+            if id(value) not in seen:
+                seen.add(id(value))
+                shape = (parameter_shapes(module) or {}).get(name, tuple(value.shape))
+                total += prod(shape)
+    return total
+
+
+def _modules(layer: nn.Module | Iterable[nn.Module]) -> Iterable[nn.Module]:
+    for top in [layer] if isinstance(layer, nn.Module) else layer:
+        yield from top.modules()
+
+
+def layer_macs(layer: nn.Module, input_size: int | Sequence[int]) -> int | None:
+    """Return the multiply-accumulates of one layer for one example; None without a rule.
+
+    Raises ValueError as output_shape does.
+    """
+    size = as_size(input_size)
+    out = output_shape(layer, size)
+    if out is None:
+        return None
+    if rank_of(layer, TRANSPOSED):
+        conv: Any = layer
+        each = conv.out_channels // conv.groups * prod(conv.kernel_size)
+        return prod(size) * each
+    if rank_of(layer, CONVOLUTIONS) or isinstance(layer, UnsharedConv2d):
+        conv = layer
+        return prod(out) * conv.in_channels // conv.groups * prod(conv.kernel_size)
+    if isinstance(layer, nn.Linear):
+        return prod(out) * layer.in_features
+    return 0
+
+
+def as_size(input_size: int | Sequence[int]) -> Size:
+    """Return a size without the batch as a tuple. Raises ValueError for anything else."""
+    size = (input_size,) if isinstance(input_size, int) else tuple(input_size)
+    if not size:
+        raise ValueError("input_size is empty: give the size without the batch, as (3, 32, 32)")
+    for n in size:
+        _check_number("a number of input_size", n, 1)
+    return size
+
+
+def show(size: Sequence[int]) -> str:
+    """Write a size as 3x32x32."""
+    return "x".join(str(n) for n in size)
+
+
+def describe(layer: nn.Module) -> str:
+    """Write a layer as torch does, on one line."""
+    return " ".join(str(layer).split())
