@@ -237,13 +237,26 @@ def doctor() -> None:
 
 
 @app.command()
-def data() -> None:
-    """Say where each data set comes from, and get what is missing."""
+def data(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Data sets to fetch, if they are not here.")
+    ] = None,
+) -> None:
+    """Say where each data set comes from and whether it is here; fetch those that are named."""
     from mlcourse import data
 
-    for name, origin in data.SOURCES.items():
-        getattr(data, name)()
-        print(f"{name:12} {origin}")
+    for name in names or ():
+        if name not in data.SOURCES:
+            say(f"there is no data set {name}: the course has {', '.join(data.SOURCES)}")
+            raise typer.Exit(WRONG_USAGE)
+    for name in names or ():
+        try:
+            getattr(data, name)()
+        except (data.DataMissing, data.DataDamaged) as error:
+            say(str(error))
+            raise typer.Exit(FAILED) from None
+    for name in names or data.SOURCES:
+        print(f"{name:16} {data.state(name)}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlcourse.data_sources import Arrays
+    from mlcourse.data_readers import Arrays
 
 CIFAR10_CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -26,6 +26,9 @@ CIFAR10_CLASSES = (
 SOURCES = {
     "circles": "drawn from a seed: nothing to fetch",
     "digits": "inside scikit-learn: nothing to fetch",
+    "textured_digits": "made of scikit-learn's digits and photographs: nothing to fetch",
+    "cifar10": "name a copy in MLCOURSE_DATA, or let `mlcourse data cifar10` fetch 170 MB",
+    "mnist": "name a copy in MLCOURSE_DATA, or let `mlcourse data mnist` fetch 12 MB",
 }
 
 
@@ -205,14 +208,7 @@ def cifar10(download: bool = True) -> Images:
     there is none, DataDamaged for one that is incomplete. Source: A. Krizhevsky, Learning
     Multiple Layers of Features from Tiny Images, 2009.
     """
-    from mlcourse import data_sources
-
-    copy = data_sources.find_cifar10()
-    if copy is None:
-        if not download:
-            raise data_sources.missing("CIFAR-10", "no download was asked for")
-        copy = data_sources.download_cifar10()
-    return _as_images(data_sources.read(copy), CIFAR10_CLASSES)
+    return _as_images(_obtain("cifar10", download), CIFAR10_CLASSES)
 
 
 def mnist(download: bool = True) -> Images:
@@ -222,14 +218,28 @@ def mnist(download: bool = True) -> Images:
     user's cache; else, with `download`, torchvision's download. Raises DataMissing and
     DataDamaged as `cifar10`. Source: Y. LeCun, C. Cortes and C. Burges, 1998.
     """
+    return _as_images(_obtain("mnist", download), tuple("0123456789"))
+
+
+def state(name: str) -> str:
+    """Say where a data set of SOURCES comes from, and for one with files whether it is here."""
+    if name not in ("cifar10", "mnist"):
+        return SOURCES[name]
     from mlcourse import data_sources
 
-    copy = data_sources.find_mnist()
+    copy = data_sources.find(name)
+    return f"here: {copy.path}" if copy else f"not here: {SOURCES[name]}"
+
+
+def _obtain(name: str, download: bool) -> Arrays:
+    from mlcourse import data_downloads, data_sources
+
+    copy = data_sources.find(name)
+    if copy is None and download:
+        copy = data_downloads.fetch(name)
     if copy is None:
-        if not download:
-            raise data_sources.missing("MNIST", "no download was asked for")
-        copy = data_sources.download_mnist()
-    return _as_images(data_sources.read(copy), tuple("0123456789"))
+        raise data_sources.missing(name, "no download was asked for")
+    return data_sources.read(copy)
 
 
 def _as_images(arrays: Arrays, classes: tuple[str, ...]) -> Images:

@@ -57,7 +57,7 @@ def main() -> int:
         console.print(f"Grading: refused here, because {error}.\n", markup=False)
         safe = False
     for name, value in facts():
-        console.print(f"{name:13} {value}", markup=False, highlight=False)
+        console.print(f"{name:16} {value}", markup=False, highlight=False)
     return 0 if safe else 1
 
 
@@ -71,7 +71,7 @@ def facts() -> list[tuple[str, str]]:
         torch.cuda.get_device_name() if torch.cuda.is_available() else "none: chapters use the CPU"
     )
     versions = [(name, version(name)) for name in PACKAGES]
-    origins = [(name, origin) for name, origin in data.SOURCES.items()]
+    origins = [(name, data.state(name)) for name in data.SOURCES]
     system = f"{platform.system()} {platform.release()} on {platform.machine()}"
     return [
         ("system", system),
