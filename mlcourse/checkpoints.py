@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
+import zipfile
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
@@ -78,9 +80,9 @@ class Run:
             },
             "the optimizer": type(self.optimizer).__name__,
             **{f"the optimizer's {k}": str(_plain(v)) for k, v in self.optimizer.defaults.items()},
-            "the optimizer's parameter groups": str(_plain(self._groups())),
             "the schedule": type(self.schedule).__name__ if self.schedule else "absent",
             **{f"the schedule's {k}": str(v) for k, v in _plain(_state(self.schedule)).items()},
+            "the optimizer's parameter groups": str(_plain(self._groups())),
             "the loss": _name(loss),
             "the precision": precision,
             "the number of batches": str(size),
@@ -156,10 +158,13 @@ def _state(schedule: LRScheduler | None) -> dict[str, Any]:
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    content = io.BytesIO(Path(path).read_bytes())
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
+        # torch reads a file whose checksums are wrong.
+        if (part := zipfile.ZipFile(content).testzip()) is not None:
+            raise zipfile.BadZipFile(part)
+        content.seek(0)
+        state = torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is not what it wrote
         raise ValueError(
             f"{path} is damaged or no checkpoint: delete it, or give another path"
