@@ -7,27 +7,45 @@ had to be chosen was chosen by `ladder_choices.py`, without the test images.
 """
 
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 import recipe
 import running
 
-EPOCHS = 10
+EPOCHS = 8
 
 
-def rungs(epochs: int) -> dict[str, tuple[recipe.Recipe, float | None]]:
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the rungs leave open, as `ladder_choices.py` found it best."""
+
+    momentum_lr: float = 0.05
+    dropout: float = 0.1
+    batch_norm_lr: float = 0.05
+    one_cycle_lr: float = 0.1
+    weight_decay: float = 5e-4
+
+
+def rungs(
+    epochs: int, chosen: Choices
+) -> dict[str, tuple[recipe.Recipe, float | None]]:
     """Each rung's recipe, and the test accuracy that the source gives."""
     first = recipe.Recipe(epochs=epochs)
     standardised = replace(first, standardise=True)
     augmented = replace(standardised, crop=28, flip=True)
     momentum = replace(
-        augmented, lr=0.02, momentum=0.9, schedule="exponential"
+        augmented,
+        momentum=0.9,
+        schedule="exponential",
+        lr=chosen.momentum_lr,
     )
-    dropout = replace(momentum, dropout=0.2)
-    batch_norm = replace(dropout, batch_norm=True, lr=0.05)
-    one_cycle = replace(batch_norm, schedule="one-cycle", lr=0.1)
+    dropout = replace(momentum, dropout=chosen.dropout)
+    batch_norm = replace(dropout, batch_norm=True, lr=chosen.batch_norm_lr)
+    one_cycle = replace(
+        batch_norm, schedule="one-cycle", lr=chosen.one_cycle_lr
+    )
     smoothed = replace(one_cycle, label_smoothing=0.1)
-    decayed = replace(smoothed, weight_decay=5e-4)
+    decayed = replace(smoothed, weight_decay=chosen.weight_decay)
     without = replace(decayed, dropout=0.0)
     padded = replace(without, crop=32, pad=4)
     return {
@@ -55,7 +73,7 @@ def plan(options: running.Options) -> list[running.Run]:
             seed=seed,
         )
         for seed in options.seeds
-        for name, (made, source) in rungs(epochs).items()
+        for name, (made, source) in rungs(epochs, Choices()).items()
     ]
 
 

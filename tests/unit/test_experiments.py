@@ -131,7 +131,8 @@ def test_the_grid_is_the_source_s(load) -> None:
 
 def test_a_rung_of_the_ladder_adds_to_the_one_before(load) -> None:
     """One idea a rung: what was set stays set, but for the learning rate and its schedule."""
-    recipes = [made for made, _ in load("ladder").rungs(epochs=3).values()]
+    ladder = load("ladder")
+    recipes = [made for made, _ in ladder.rungs(3, ladder.Choices()).values()]
     for before, after in itertools.pairwise(recipes[:8]):
         for name in ("standardise", "crop", "flip", "momentum", "dropout", "batch_norm"):
             assert not getattr(before, name) or getattr(before, name) == getattr(after, name)
