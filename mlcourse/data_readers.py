@@ -48,7 +48,7 @@ def read_batches(folder: Path) -> Arrays:
     batches = [_read_batch(path) for path in batch_files(folder)]
     X, y = ([batch[part] for batch in batches] for part in (0, 1))
     name = "CIFAR-10" if _is_original(folder) else "CIFAR-10, with other pixels than the original"
-    return Arrays(name, np.concatenate(X[:-1]), np.concatenate(y[:-1]), X[-1], y[-1])
+    return _cifar10(name, np.concatenate(X[:-1]), np.concatenate(y[:-1]), X[-1], y[-1])
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -70,7 +70,7 @@ def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
         y = np.asarray(batch["labels"])
     except FileNotFoundError:
         raise damaged(path, "is missing") from None
-    except (OSError, pickle.PickleError, EOFError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # a corrupt pickle can raise any
         raise damaged(path, f"cannot be read ({brief(error)})") from None
     if X.dtype != np.uint8 or not _are_labels(y, len(X)):
         raise damaged(path, "does not hold images with one label from 0 to 9 each")
@@ -96,12 +96,16 @@ def folder_files(folder: Path) -> Iterator[os.DirEntry[str]]:
 def _images_in(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            found = [entry for entry in entries if entry.name.lower().endswith(IMAGE_FILES)]
+            found = [entry for entry in entries if _is_image(entry.name)]
     except OSError:
         raise damaged(folder, "is missing") from None
     if not found:
         raise damaged(folder, "holds no .png or .jpg files")
     return sorted(found, key=lambda entry: (len(entry.name), entry.name))
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_FILES) and not name.startswith(".")
 
 
 def read_folder(folder: Path) -> Arrays:
@@ -120,7 +124,7 @@ def read_folder(folder: Path) -> Arrays:
         re_encoded |= any(path.suffix.lower() != ".png" for path in paths)
         X = _decode([path.read_bytes for path in paths], [str(path) for path in paths])
         parts += [X, np.tile(np.arange(10, dtype=np.uint8), counts[0])]
-    return Arrays(RE_ENCODED if re_encoded else "CIFAR-10", *parts)
+    return _cifar10(RE_ENCODED if re_encoded else "CIFAR-10", *parts)
 
 
 def read_packed(path: Path) -> Arrays:
@@ -147,7 +151,13 @@ def read_packed(path: Path) -> Arrays:
     ]
     X = _decode(readers, [f"{path}, image {i}" for i in range(count)])
     y = labels.astype(np.uint8)
-    return Arrays(RE_ENCODED, X[:N_TRAIN], y[:N_TRAIN], X[N_TRAIN:], y[N_TRAIN:])
+    return _cifar10(RE_ENCODED, X[:N_TRAIN], y[:N_TRAIN], X[N_TRAIN:], y[N_TRAIN:])
+
+
+def _cifar10(name: str, *parts: np.ndarray) -> Arrays:
+    """Return the arrays with a name that says when they are not all of CIFAR-10."""
+    whole = (len(parts[0]), len(parts[2])) == (N_TRAIN, N_TEST)
+    return Arrays(name if whole else f"a part of {name}", *parts)
 
 
 def _are_labels(y: np.ndarray, count: int) -> bool:
