@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -112,6 +113,17 @@ def test_not_attempted_is_not_wrong():
     assert status(stub).status == "not attempted"
     assert status(...).status == "not attempted"
     assert status(..., VALUE).status == "not attempted"
+
+
+def test_an_operation_that_torch_lacks_can_be_a_mistake():
+    """torch raises NotImplementedError for a mean of bytes: that answer was attempted."""
+
+    def mean_of_bytes(x):
+        return x.byte().mean()
+
+    mistake = Mistake("bytes", mean_of_bytes, "make it a float")
+    judged = status(mean_of_bytes, replace(QUESTION, mistakes=(mistake,)))
+    assert (judged.status, judged.message) == ("error", "make it a float")
 
 
 def test_changing_an_argument_is_seen():
