@@ -10,7 +10,8 @@ from mlcourse.layer_arithmetic import (
     parameter_count,
     transposed_output_size,
 )
-from mlcourse.layer_summary import Row, Summary, macs, summary
+from mlcourse.layer_recorder import Row
+from mlcourse.layer_summary import Summary, macs, summary
 from mlcourse.receptive_fields import receptive_field
 from mlcourse.unshared import UnsharedConv2d
 

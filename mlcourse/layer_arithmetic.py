@@ -356,14 +356,18 @@ def parameter_count(layer: nn.Module | Iterable[nn.Module]) -> int:
     parameters. A parameter that several layers share counts once; running statistics are not
     learned and do not count.
     """
-    seen: set[int] = set()
+    counted: set[int] = set()
+    return sum(own_parameters(module, counted) for module in _modules(layer))
+
+
+def own_parameters(module: nn.Module, counted: set[int]) -> int:
+    """Count a module's own parameters, not its children's, that are not in `counted` yet."""
+    formulas = parameter_shapes(module) or {}
     total = 0
-    for module in _modules(layer):
-        for name, value in module.named_parameters(recurse=False):
-            if id(value) not in seen:
-                seen.add(id(value))
-                shape = (parameter_shapes(module) or {}).get(name, tuple(value.shape))
-                total += prod(shape)
+    for name, value in module.named_parameters(recurse=False):
+        if id(value) not in counted:
+            counted.add(id(value))
+            total += prod(formulas.get(name, value.shape))
     return total
 
 
@@ -411,3 +415,22 @@ def show(size: Sequence[int]) -> str:
 def describe(layer: nn.Module) -> str:
     """Write a layer as torch does, on one line."""
     return " ".join(str(layer).split())
+
+
+def brief(layer: nn.Module) -> str:
+    """Write a layer's kind and window on one short line, such as "Conv2d 5x5, padding 2"."""
+    kind = type(layer).__name__
+    sliding = windows(layer)
+    if sliding is None:
+        return kind
+    parts = [f"{kind} {show([window.kernel for window in sliding])}"]
+    settings: Any = layer
+    for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1), ("groups", 1)):
+        values = set(_each(getattr(settings, name, usual), len(sliding)))
+        if values != {usual}:
+            value = getattr(settings, name)
+            one = values.pop() if len(values) == 1 else show(value)
+            parts.append(f"{name} {one}")
+    if sliding[0].ceil_mode:
+        parts.append("ceil")
+    return ", ".join(parts)

@@ -2,18 +2,19 @@
 
 The theoretical receptive field ignores the input's borders, so it may be wider than the input:
 r_l = r_{l-1} + (k_l - 1) d_l s_1 ... s_{l-1}, r_0 = 1. Here each map keeps, along each axis, the
-first and the last input position that its position o sees; for convolutions and poolings this
-gives the same recurrence, and it also holds for branches that meet, transposed convolutions and
-global pooling. What is really *seen*, which ends at the borders, is followed beside it: a dense
-layer sees that. Source: A. Araujo, W. Norris and J. Sim, Computing receptive fields of
+first and the last input position that its positions see; for convolutions and poolings this
+gives the same recurrence, and it also holds for branches that meet and transposed convolutions.
+What is really *seen*, which ends at the borders, is followed beside it: that is what a dense layer
+or a global pooling sees. Source: A. Araujo, W. Norris and J. Sim, Computing receptive fields of
 convolutional neural networks, Distill, 2019.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import gcd, lcm
 from typing import Any
 
 import numpy as np
@@ -44,65 +45,134 @@ _NOTHING = (np.iinfo(np.int64).max // 2, -1)  # first > last: a position that se
 
 
 @dataclass(frozen=True)
-class Axis:
-    """Along one axis: `first(o)` and `last(o)` input position of position o, borders ignored.
+class Reach:
+    """First and last input position of each position o, borders ignored, along one axis.
 
-    `n` is how many positions the map has, None when no input size was given; `seen` are the first
-    and last positions within the borders; `jump` is the stride so far, None where it has no sense.
+    Both are given for one period of positions; the next period sees the same, `shift` further on.
+    Convolutions and poolings alone have a period of 1, and `shift` is their stride so far.
     """
 
-    n: int | None
-    first: Callable[[Positions], Positions]
-    last: Callable[[Positions], Positions]
-    seen: Seen | None
-    jump: Fraction | None
-    period: int = 1  # first and last repeat after so many positions, up to a shift
-
-    @classmethod
-    def of_input(cls, n: int | None) -> Axis:
-        """Return the input's own axis: each position sees itself."""
-        own = None if n is None else np.arange(n)
-        seen = None if own is None else (own, own)
-        return cls(n, lambda o: o, lambda o: o, seen, Fraction(1))
-
-    @classmethod
-    def of_seen(cls, seen: Seen, jump: Fraction | None = None) -> Axis:
-        """Return an axis whose positions see what they see, also in theory."""
-        low, high = seen
-        end = len(low) - 1
-        return cls(
-            len(low),
-            lambda o: low[np.clip(o, 0, end)],
-            lambda o: high[np.clip(o, 0, end)],
-            seen,
-            jump,
-        )
+    first: Positions
+    last: Positions
+    shift: int
 
     @property
     def size(self) -> int:
         """The widest window of any position."""
-        o = np.arange(self.period if self.n is None else self.n)
-        return int((self.last(o) - self.first(o)).max()) + 1
+        return int((self.last - self.first).max()) + 1
+
+    def through(self, low: Positions, high: Positions, shift: int) -> Reach:
+        """Return what positions see that span `low` to `high` of this map, in one new period."""
+        return Reach(self._at(self.first, low), self._at(self.last, high), shift)
+
+    def _at(self, table: Positions, o: Positions) -> Positions:
+        return table[o % len(table)] + self.shift * (o // len(table))
+
+    def slide(self, window: Window) -> Reach:
+        """Follow a convolution or pooling."""
+        period = len(self.first) // gcd(len(self.first), window.stride)
+        low = np.arange(period) * window.stride - window.before
+        shift = self.shift * period * window.stride // len(self.first)
+        return self.through(low, low + window.span - 1, shift)
+
+    def spread(self, kernel: int, stride: int, padding: int) -> Reach:
+        """Follow a transposed convolution: output o gets from input i when 0 <= o + p - i s < k."""
+        o = np.arange(len(self.first) * stride) + padding
+        return self.through(-((kernel - 1 - o) // stride), o // stride, self.shift)
+
+    def join(self, other: Reach) -> Reach | None:
+        """Return what two branches see together; None when their strides differ."""
+        period = lcm(len(self.first), len(other.first))
+        if self.shift * len(other.first) != other.shift * len(self.first):
+            return None
+        o = np.arange(period)
+        return Reach(
+            np.minimum(self._at(self.first, o), other._at(other.first, o)),
+            np.maximum(self._at(self.last, o), other._at(other.last, o)),
+            self.shift * period // len(self.first),
+        )
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What the `n` positions of a map see along one axis.
+
+    `seen` are the first and last positions within the borders, for each position; `reach` the ones
+    in theory, None behind a layer that sees the whole map, where only `seen` has a sense; `jump`
+    is the stride so far. Without an input size, n and seen are None.
+    """
+
+    n: int | None
+    seen: Seen | None
+    reach: Reach | None
+    jump: Fraction | None
+
+    @classmethod
+    def of_input(cls, n: int | None) -> Axis:
+        """Return the input's own axis: each position sees itself."""
+        seen = None if n is None else (np.arange(n), np.arange(n))
+        return cls(n, seen, Reach(np.zeros(1, int), np.zeros(1, int), 1), Fraction(1))
+
+    @property
+    def size(self) -> int:
+        """The widest window of any position."""
+        if self.reach is not None:
+            return self.reach.size
+        assert self.seen is not None
+        return int((self.seen[1] - self.seen[0]).max()) + 1
 
     def slide(self, window: Window, mode: str = "zeros") -> Axis:
         """Follow a convolution or pooling; `mode` says what its padding is filled with."""
-        reach = window.span - 1
-        n = None if self.n is None else window.positions(self.n)
-        seen = None if n is None else self._seen_through(window, n, mode)
-        return Axis(
-            n,
-            lambda o: self.first(o * window.stride - window.before),
-            lambda o: self.last(o * window.stride - window.before + reach),
-            seen,
-            None if self.jump is None else self.jump * window.stride,
-            self.period,
-        )
+        n = seen = None
+        if self.n is not None:
+            n = window.positions(self.n)
+            taps = np.arange(n)[:, None] * window.stride - window.before
+            taps = taps + np.arange(window.kernel) * window.dilation
+            seen = self._gather(_through_border(taps, self.n, mode))
+        reach = self.reach and self.reach.slide(window)
+        return Axis(n, seen, reach, self.jump and self.jump * window.stride)
 
-    def _seen_through(self, window: Window, n: int, mode: str) -> Seen:
-        taps = np.arange(n)[:, None] * window.stride - window.before
-        taps = taps + np.arange(window.kernel) * window.dilation
+    def spread(self, kernel: int, stride: int, padding: int, n: int | None) -> Axis:
+        """Follow a transposed convolution to `n` positions."""
+        seen = None
+        if n is not None:
+            o = np.arange(n)[:, None] + padding
+            taps = o // stride - np.arange(-(-kernel // stride))
+            seen = self._gather(np.where(o - taps * stride < kernel, taps, -1))
+        reach = self.reach and self.reach.spread(kernel, stride, padding)
+        return Axis(n, seen, reach, self.jump and self.jump / stride)
+
+    def pool_to(self, n: int) -> Axis:
+        """Follow an adaptive pooling to `n` positions."""
         assert self.n is not None
-        return self._gather(_through_border(taps, self.n, mode))
+        starts = np.arange(n) * self.n // n
+        ends = -(-np.arange(1, n + 1) * self.n // n)
+        taps = starts[:, None] + np.arange(int((ends - starts).max()))
+        seen = self._gather(np.where(taps < ends[:, None], taps, -1))
+        jump = self.jump and self.jump * (self.n // n) if self.n % n == 0 else None
+        return Axis(n, seen, None, jump)
+
+    def whole(self) -> Axis:
+        """Follow a layer that sees the whole map at each position."""
+        assert self.seen is not None
+        low, high = self.seen
+        seen = (np.full_like(low, low.min()), np.full_like(high, high.max()))
+        return Axis(self.n, seen, None, self.jump)
+
+    def join(self, other: Axis) -> Axis:
+        """Follow two branches that meet: a position sees what either of them sees."""
+        n = other.n if self.n == 1 else self.n  # a single position spreads over the others
+        seen = None
+        if self.seen is not None and other.seen is not None:
+            seen = (
+                np.minimum(self.seen[0], other.seen[0]),
+                np.maximum(self.seen[1], other.seen[1]),
+            )
+        reach = None
+        if self.reach is not None and other.reach is not None and self.n == other.n:
+            reach = self.reach.join(other.reach)
+        jumps = {axis.jump for axis in (self, other) if axis.n == n}
+        return Axis(n, seen, reach, jumps.pop() if len(jumps) == 1 else None)
 
     def _gather(self, taps: Positions) -> Seen:
         """Return what rows of positions see together; positions outside the map see nothing."""
@@ -113,63 +183,6 @@ class Axis:
         first = np.where(inside, self.seen[0][taps], _NOTHING[0])
         last = np.where(inside, self.seen[1][taps], _NOTHING[1])
         return first.min(axis=1), last.max(axis=1)
-
-    def spread(self, kernel: int, stride: int, padding: int, n: int | None) -> Axis:
-        """Follow a transposed convolution: output o gets from input i when 0 <= o + p - i s < k."""
-
-        def lowest(o: Positions) -> Positions:
-            return -((kernel - 1 - padding - o) // stride)  # rounded up
-
-        seen = None
-        if n is not None:
-            o = np.arange(n)[:, None]
-            steps = np.arange(-(-kernel // stride))
-            taps = (o + padding) // stride - steps
-            taps = np.where(taps >= lowest(o), taps, -1)
-            seen = self._gather(taps)
-        return Axis(
-            n,
-            lambda o: self.first(lowest(o)),
-            lambda o: self.last((o + padding) // stride),
-            seen,
-            None if self.jump is None else self.jump / stride,
-            self.period * stride,
-        )
-
-    def pool_to(self, n: int) -> Axis:
-        """Follow an adaptive pooling to `n` positions, which sees the map as far as it goes."""
-        assert self.n is not None
-        starts = np.arange(n) * self.n // n
-        ends = -(-np.arange(1, n + 1) * self.n // n)
-        widest = int((ends - starts).max())
-        taps = starts[:, None] + np.arange(widest)
-        seen = self._gather(np.where(taps < ends[:, None], taps, -1))
-        whole = self.n % n == 0 and self.jump is not None
-        return Axis.of_seen(seen, self.jump * (self.n // n) if whole and self.jump else None)
-
-    def whole(self) -> Axis:
-        """Follow a layer that sees the whole map at each position."""
-        assert self.seen is not None
-        low, high = self.seen
-        positions = self.n or 1
-        return Axis.of_seen((np.full(positions, low.min()), np.full(positions, high.max())))
-
-    def join(self, other: Axis) -> Axis:
-        """Follow two branches that meet: a position sees what either of them sees."""
-        seen = None
-        if self.seen is not None and other.seen is not None:
-            seen = (
-                np.minimum(self.seen[0], other.seen[0]),
-                np.maximum(self.seen[1], other.seen[1]),
-            )
-        return Axis(
-            self.n,
-            lambda o: np.minimum(self.first(o), other.first(o)),
-            lambda o: np.maximum(self.last(o), other.last(o)),
-            seen,
-            self.jump if self.jump == other.jump else None,
-            int(np.lcm(self.period, other.period)),
-        )
 
 
 def _through_border(taps: Positions, n: int, mode: str) -> Positions:
@@ -199,6 +212,26 @@ class Field:
         """Return the field of an input with so many positions along each axis."""
         return cls(tuple(Axis.of_input(n) for n in places), flat=not places)
 
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Say whether a tensor of this size, without the batch, can have this field."""
+        places = tuple(axis.n for axis in self.axes)
+        return len(shape) == 1 if self.flat else tuple(shape[1:]) == places
+
+    def join(self, other: Field) -> Field | None:
+        """Return what two branches see together; None when their maps do not lie over another."""
+        pairs = list(zip(self.axes, other.axes, strict=True))
+        if any(a.n != b.n and 1 not in (a.n, b.n) for a, b in pairs) or self.flat != other.flat:
+            return None
+        return Field(tuple(a.join(b) for a, b in pairs), self.flat)
+
+    def whole(self) -> Field:
+        """Return the field of a map that sees, at each position, all of this one."""
+        return Field(tuple(axis.whole() for axis in self.axes), self.flat)
+
+    def to_one(self) -> Field:
+        """Return the field of a single position that sees all of this map."""
+        return Field(tuple(axis.pool_to(1) for axis in self.axes), self.flat)
+
     @property
     def size(self) -> Answer:
         """The receptive field: one number when all axes have the same, else one an axis."""
@@ -226,7 +259,7 @@ def follow(layer: nn.Module, field: Field | None) -> Field | None:
     if field is None:
         return None
     if isinstance(layer, _NORMS_OF_A_MAP):  # their mean and variance are the map's
-        return _whole(field)
+        return field.whole()
     if isinstance(layer, (*ELEMENTWISE, *BATCH_NORMS)):
         return field
     if isinstance(layer, nn.Flatten):
@@ -234,12 +267,8 @@ def follow(layer: nn.Module, field: Field | None) -> Field | None:
         return Field(field.axes, flat=True) if all_axes or field.flat else None
     if isinstance(layer, nn.Linear):
         # On a map, a dense layer works along the last axis; which axes are positions is unknown.
-        return _whole(field) if field.flat else None
+        return field.to_one() if field.flat else None
     return None if field.flat else _follow_windows(layer, field)
-
-
-def _whole(field: Field) -> Field:
-    return Field(tuple(axis.whole() for axis in field.axes), field.flat)
 
 
 def _follow_windows(layer: nn.Module, field: Field) -> Field | None:
