@@ -103,7 +103,8 @@ def cutout(X: Tensor, size: int, generator: torch.Generator | None = None) -> Te
         position = torch.arange(length, device=X.device)
         inside.append((position >= first[:, None]) & (position < first[:, None] + size))
     rows, columns = inside
-    return X.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0)
+    hole = rows[:, None, :, None] & columns[:, None, None, :]
+    return X.clone().masked_fill_(hole, 0)
 
 
 def mixup(
