@@ -7,6 +7,7 @@ here looks inside it. Inputs are drawn here, results are compared here.
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 import re
 from collections.abc import Iterable, Sequence
@@ -243,6 +244,19 @@ class Judge:
 def judge(question: Question, answer: Any, seeds: Iterable[int | torch.Generator]) -> Verdict:
     """Judge one answer to `question` with the inputs that `seeds` draw."""
     return Judge(question, seeds)(answer)
+
+
+def beside(answer: Any, module: str, name: str) -> Any:
+    """Return a function of a course module from the process in which `answer` lives.
+
+    So a question's `use` can hand an answer what is no data, such as a model: made there, it goes
+    back as an argument. The module must be among the exercise's `imports`. What such a function
+    says is a student's process speaking: compare it, never trust it.
+    """
+    ask = getattr(type(answer), "_beside", None)  # an answer elsewhere knows where it is
+    if ask is not None:
+        return ask(answer, module, name)
+    return getattr(importlib.import_module(f"mlcourse.{module}"), name)
 
 
 def observe(question: Question, answer: Any, case: Sequence[Any]) -> Outcome:

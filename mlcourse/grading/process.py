@@ -352,6 +352,10 @@ class Session:
         """
         return self.request({"do": "get", "name": name})
 
+    def course(self, module: str, name: str) -> Any:
+        """Return a function of a course module that this exercise may import, as a Remote."""
+        return self.request({"do": "course", "module": module, "name": name})
+
     @contextlib.contextmanager
     def traps(self, names: Sequence[str]) -> Iterator[None]:
         """While this lasts, using one of these torch functions raises ForbiddenUse."""
@@ -515,6 +519,10 @@ class Remote:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._session.request({"do": "list", "handle": self._number}))
+
+    def _beside(self, module: str, name: str) -> Any:
+        """Return a function of a course module from the process in which the object is."""
+        return self._session.course(module, name)
 
     def __repr__(self) -> str:
         return f"<{tidy(self._type_name)} in the worker>"

@@ -354,6 +354,9 @@ class Child:
             raise MissingName
         return self.names[request["name"]]
 
+    def do_course(self, request: dict[str, Any]) -> Any:
+        return getattr(importlib.import_module(f"mlcourse.{request['module']}"), request["name"])
+
     def do_attribute(self, request: dict[str, Any]) -> Any:
         return getattr(self.objects[request["handle"]], request["name"])
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mlcourse.checks.judge import AnswerError, ForbiddenUse, Stopped
+from mlcourse import data
+from mlcourse.checks.judge import AnswerError, ForbiddenUse, Stopped, beside
 from mlcourse.grading.process import CellStopped, Limits, MissingName, Remote, Worker
 
 LIMITS = Limits(seconds=60.0, memory_mb=1024, output_bytes=2000, reply_bytes=1_000_000)
@@ -204,6 +205,24 @@ def test_only_allowed_course_modules_are_served(worker):
         assert session.cell_errors == [
             (1, "ImportError", "mlcourse.mlp cannot be imported in this exercise")
         ]
+
+
+def test_functions_of_served_modules_are_found_beside_an_answer(worker):
+    cell = "from mlcourse import data\ndef first(split): return split[0]"
+    with worker.session([cell]) as session:
+        first = session.get("first")
+        circles = beside(first, "data", "circles")
+        assert isinstance(circles, Remote)
+        split = circles(n_train=4, seed=3)  # plain data, or a handle: it goes back as it came
+        assert torch.equal(first(split), data.circles(n_train=4, seed=3).X_train)
+        with pytest.raises(AnswerError, match="cannot be imported in this exercise"):
+            beside(first, "mlp", "forward")
+        with pytest.raises(AnswerError, match="nothing"):
+            beside(first, "data", "nothing")
+
+
+def test_beside_a_function_of_this_process_is_this_process():
+    assert beside(lambda: 1, "data", "circles") is data.circles
 
 
 def test_a_module_that_the_course_lacks_is_the_authors_mistake():
