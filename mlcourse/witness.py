@@ -1,0 +1,128 @@
+"""Small networks that notice how they are used, to test an evaluation or a training loop on.
+
+`small_cnn` makes one, `report` tells what happened to it. Nothing here depends on the global
+random numbers: dropout draws its masks from a generator of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+#: The running statistics of a batch norm.
+STATS = ("running_mean", "running_var")
+
+
+class SeededDropout(nn.Dropout):
+    """Inverted dropout with a generator of its own: the same masks in the same order each time."""
+
+    def __init__(self, p: float, seed: int = 0) -> None:
+        super().__init__(p)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def forward(self, X: Tensor) -> Tensor:
+        if not self.training:
+            return X
+        kept = torch.rand(X.shape, generator=self.generator, dtype=torch.float64) >= self.p
+        return X * kept.to(X) / (1 - self.p)
+
+
+class SmallCNN(nn.Module):
+    """A convolution, batch norm, ReLU, dropout and a dense layer; notes each forward pass."""
+
+    def __init__(self, state: Mapping[str, Tensor], dropout: float) -> None:
+        super().__init__()
+        self.random = torch.get_rng_state()
+        self.batches: list[int] = []
+        self.modes: list[list[bool]] = []
+        self.recorded = False
+        filters, channels, size, _ = state["conv.weight"].shape
+        classes, inputs = state["head.weight"].shape
+        with torch.random.fork_rng(devices=[]):  # layers draw weights, which are replaced
+            self.features = nn.Sequential(
+                OrderedDict[str, nn.Module](
+                    conv=nn.Conv2d(channels, filters, size),
+                    norm=nn.BatchNorm2d(filters),
+                    relu=nn.ReLU(),
+                    dropout=SeededDropout(dropout),
+                )
+            )
+            self.head = nn.Linear(inputs, classes)
+
+    def forward(self, X: Tensor) -> Tensor:
+        self.batches.append(len(X))
+        self.modes.append([module.training for module in self.modules()])
+        self.recorded |= torch.is_grad_enabled()
+        return self.head(self.features(X).flatten(1))  # type: ignore[no-any-return]
+
+
+def small_cnn(state: Mapping[str, Tensor], mode: str = "train", dropout: float = 0.5) -> SmallCNN:
+    """Return a CNN with one convolution, batch norm, dropout and a dense layer.
+
+    `state` gives every parameter and running statistic, and with them the sizes and the dtype:
+    conv.weight (F, C, k, k), conv.bias, norm.weight, norm.bias, norm.running_mean,
+    norm.running_var (F,), head.weight (classes, n), head.bias. `mode` is "train", "eval", or
+    "frozen": all but the batch norm in training mode, as when a trained network learns on.
+    Raises ValueError for another mode.
+    """
+    if mode not in ("train", "eval", "frozen"):
+        raise ValueError(f'mode is {mode!r}: choose "train", "eval" or "frozen"')
+    model = SmallCNN(state, dropout).to(state["conv.weight"].dtype)
+    named = dict(model.named_parameters()) | dict(model.named_buffers())
+    with torch.no_grad():
+        for name, value in state.items():
+            named[name if name in named else f"features.{name}"].copy_(value)
+    model.train(mode != "eval")
+    model.features[1].train(mode == "train")
+    return model
+
+
+def sgd(model: nn.Module, lr: float, momentum: float = 0.0) -> torch.optim.SGD:
+    """Return torch's SGD for the model's parameters."""
+    return torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
+
+
+def report(model: SmallCNN) -> dict[str, Any]:
+    """Return, as plain data, what happened to a model and what it is like now.
+
+    `batches` are the sizes of the batches that it saw, `recorded` says whether autograd recorded
+    one of them, `modes_seen` the modules' training flags in each pass and `modes` those of now, in
+    the order of `modules()`, `drew` whether torch's global random numbers moved since the model was
+    made, `has_grads` whether a parameter holds a gradient.
+    """
+    return {
+        "batches": list(model.batches),
+        "recorded": model.recorded,
+        "modes_seen": [list(modes) for modes in model.modes],
+        "modes": [module.training for module in model.modules()],
+        "drew": not torch.equal(model.random, torch.get_rng_state()),
+        "has_grads": any(parameter.grad is not None for parameter in model.parameters()),
+        "parameters": {name: value.detach() for name, value in model.named_parameters()},
+        "running": {
+            name: value for name, value in model.named_buffers() if name.rpartition(".")[2] in STATS
+        },
+    }
+
+
+def fill(model: nn.Module, seed: int) -> int:
+    """Give every parameter values that depend on its shape and the seed alone; return their number.
+
+    So two models with the same layers compute the same function, whatever the layers are called.
+    Values are normal with variance 2 over the number of inputs, biases with variance 0.01.
+    """
+    total = 0
+    for parameter in model.parameters():
+        shape = tuple(parameter.shape)
+        mixed = sum((position + 1) * 1009 * size for position, size in enumerate(shape))
+        generator = torch.Generator().manual_seed(1_000_003 * seed + mixed)
+        scale = math.sqrt(2 / math.prod(shape[1:])) if len(shape) > 1 else 0.1
+        values = scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+        with torch.no_grad():
+            parameter.copy_(values)
+        total += parameter.numel()
+    return total

@@ -1,0 +1,122 @@
+"""Small networks that notice how they are used."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from mlcourse.checks.train_a_cnn_questions.shared import draw_images, draw_state
+from mlcourse.convnets import course_cnn
+from mlcourse.witness import SeededDropout, fill, report, sgd, small_cnn
+
+
+@pytest.fixture
+def state():
+    return draw_state(3, torch.Generator().manual_seed(0), torch.float64)
+
+
+@pytest.fixture
+def images():
+    return draw_images(6, 3, torch.Generator().manual_seed(1), torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("mode", "root", "norm"), [("train", True, True), ("eval", False, False), ("frozen", 1, False)]
+)
+def test_every_number_and_the_mode_are_as_given(state, mode, root, norm):
+    model = small_cnn(state, mode)
+    assert model.training == bool(root)
+    assert model.features[1].training == norm
+    assert model.features[3].training == bool(root)
+    named = dict(model.named_parameters()) | dict(model.named_buffers())
+    for name, value in state.items():
+        found = named[name if name.startswith("head") else f"features.{name}"]
+        assert torch.equal(found, value)
+        assert found.dtype == torch.float64
+
+
+def test_an_unknown_mode_is_one_sentence(state):
+    with pytest.raises(ValueError, match="mode is 'test': choose"):
+        small_cnn(state, "test")
+
+
+def test_it_computes_what_its_layers_say(state, images):
+    """Against torch's functions, in evaluation mode."""
+    X, _ = images
+    names = ("running_mean", "running_var", "weight", "bias")
+    h = nn.functional.conv2d(X, state["conv.weight"], state["conv.bias"])
+    h = nn.functional.batch_norm(h, *(state[f"norm.{name}"] for name in names))
+    logits = h.relu().flatten(1) @ state["head.weight"].T + state["head.bias"]
+    torch.testing.assert_close(small_cnn(state, "eval")(X), logits, rtol=1e-12, atol=1e-12)
+
+
+def test_neither_making_nor_training_one_moves_the_global_random_numbers(state, images):
+    before = torch.get_rng_state()
+    model = small_cnn(state)
+    model(images[0])
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not report(model)["drew"]
+    torch.rand(1)
+    assert report(model)["drew"]
+
+
+def test_dropout_repeats_itself_and_keeps_the_mean():
+    layer, again = SeededDropout(0.25), SeededDropout(0.25)
+    X = torch.ones(200, 100, dtype=torch.float64)
+    first, second = layer(X), layer(X)
+    assert torch.equal(first, again(X))
+    assert not torch.equal(first, second)
+    assert set(first.unique().tolist()) == {0.0, 4 / 3}
+    assert abs(first.mean().item() - 1) < 0.02  # one seed, so always the same number
+    assert torch.equal(layer.eval()(X), X)
+    assert isinstance(layer, nn.Dropout)
+
+
+def test_the_report_says_what_happened(state, images):
+    X, y = images
+    model = small_cnn(state)
+    nothing = report(model)
+    assert (nothing["batches"], nothing["modes_seen"], nothing["recorded"]) == ([], [], False)
+    with torch.no_grad():
+        model.eval()(X[:4])
+    seen = report(model)
+    assert seen["batches"] == [4]
+    assert seen["modes_seen"] == [[False] * len(list(model.modules()))]
+    assert not seen["recorded"]
+    assert not seen["has_grads"]
+    assert torch.equal(seen["running"]["features.norm.running_mean"], state["norm.running_mean"])
+    nn.functional.cross_entropy(model.train()(X), y).backward()
+    seen = report(model)
+    assert seen["batches"] == [4, 6]
+    assert all(seen["modes_seen"][1])
+    assert seen["recorded"]
+    assert seen["has_grads"]
+    assert not torch.equal(
+        seen["running"]["features.norm.running_mean"], state["norm.running_mean"]
+    )
+
+
+def test_sgd_is_torchs_for_the_models_parameters(state, images):
+    X, y = images
+    model, twin = small_cnn(state), small_cnn(state)
+    optimizer = sgd(model, 0.1)
+    for network in (model, twin):
+        nn.functional.cross_entropy(network(X), y).backward()
+    optimizer.step()
+    for one, other in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(one, other - 0.1 * other.grad)
+
+
+def test_fill_depends_on_shapes_and_the_seed_alone():
+    torch.manual_seed(0)
+    first = course_cnn()
+    torch.manual_seed(1)
+    second = nn.Sequential(*reversed(list(course_cnn())))
+    assert fill(first, 5) == fill(second, 5) == 231_170
+    assert torch.equal(first.conv2.weight, second[-4].weight)
+    assert torch.equal(first.fc5.weight, second[0].weight)
+    before = first.conv2.weight.clone()
+    fill(first, 6)
+    assert not torch.equal(first.conv2.weight, before)
+    assert first.conv2.weight.std().item() == pytest.approx((2 / 800) ** 0.5, rel=0.02)
