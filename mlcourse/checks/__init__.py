@@ -7,7 +7,7 @@ import importlib
 from mlcourse.checks.declare import Exercise, Forbidden, Mistake, Question, Variant
 
 #: Every exercise of the course, in the order of the book.
-EXERCISES = ("by_hand", "four_ways")
+EXERCISES = ("by_hand", "four_ways", "conv_arithmetic")
 
 
 def load(name: str) -> Exercise:

@@ -177,6 +177,24 @@ PROMISED = [
     ("by_hand.sgd", "cast"),
     ("four_ways.autograd_train", "gradients_added"),
     ("four_ways.autograd_train", "no_graph"),
+    ("conv_arithmetic.output_size", "floor_forgotten"),
+    ("conv_arithmetic.output_size", "padding_once"),
+    ("conv_arithmetic.output_size", "dilation_ignored"),
+    ("conv_arithmetic.same_padding", "plus"),
+    ("conv_arithmetic.padding_of_conv1", "plus"),
+    ("conv_arithmetic.padding_of_pool1", "two"),
+    ("conv_arithmetic.conv_parameters", "input_channels_forgotten"),
+    ("conv_arithmetic.conv_parameters", "bias_forgotten"),
+    ("conv_arithmetic.conv_parameters", "groups_ignored"),
+    ("conv_arithmetic.conv2_parameters", "input_channels_forgotten"),
+    ("conv_arithmetic.conv2_parameters", "image_channels_added"),
+    ("conv_arithmetic.cnn_table", "input_channels_forgotten"),
+    ("conv_arithmetic.cnn_table", "batch_counted"),
+    ("conv_arithmetic.total_parameters", "image_channels_added"),
+    ("conv_arithmetic.total_parameters", "same_padding"),
+    ("conv_arithmetic.receptive_field", "kernel_times_depth"),
+    ("conv_arithmetic.receptive_field", "dilation_ignored"),
+    ("conv_arithmetic.bag_of_words", "dictionary_forgotten"),
 ]
 
 
@@ -205,6 +223,18 @@ class LyingFloat(float):
     __rsub__ = __sub__
 
 
+class LyingInt(int):
+    def __eq__(self, other):
+        return True
+
+    __hash__ = int.__hash__
+
+    def __sub__(self, other):
+        return 0
+
+    __rsub__ = __sub__
+
+
 class LyingModule(torch.nn.Module):
     def __init__(self, model):
         super().__init__()
@@ -225,6 +255,8 @@ def lying(value):
         return LyingModule(value)
     if isinstance(value, float):
         return LyingFloat(0.123)
+    if type(value) is int:
+        return LyingInt(value + 123)
     if isinstance(value, dict):
         return {key: lying(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
