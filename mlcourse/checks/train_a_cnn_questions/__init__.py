@@ -1,0 +1,1 @@
+"""The questions of the exercise `train_a_cnn`."""

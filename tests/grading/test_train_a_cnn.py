@@ -1,0 +1,184 @@
+"""`train_a_cnn` through the real grader: models that never leave the worker, and are looked at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from mlcourse import checks, exercises, release
+from mlcourse.grading.engine import Engine
+from mlcourse.grading.notebook import grade_id_of, read_released
+from mlcourse.grading.process import Limits, Worker
+from mlcourse.grading.results import Record
+
+ROOT = Path(__file__).resolve().parents[2]
+EXERCISE = checks.load("train_a_cnn")
+
+EVALUATE = """
+def evaluate(model, X, y, batch_size):
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    loss, hits = 0.0, 0
+    with torch.no_grad():
+        for i in range(0, len(X), batch_size):
+            labels = y[i : i + batch_size]
+            logits = model(X[i : i + batch_size])
+            loss += F.cross_entropy(logits, labels).item() * len(labels)
+            hits += (logits.argmax(dim=1) == labels).sum().item()
+    for module, training in modes:
+        module.training = training
+    return loss / len(X), hits / len(X)
+"""
+
+TRAIN_EPOCH = """
+def train_epoch(model, optimizer, X, y, batch_size, generator):
+    model.train()
+    total = 0.0
+    for batch in torch.randperm(len(X), generator=generator).split(batch_size):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(X[batch]), y[batch])
+        loss.backward()
+        optimizer.step()
+        total += loss.item() * len(batch)
+    return total / len(X)
+"""
+
+BUILD_CNN = """
+def build_cnn(classes):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convs = nn.ModuleList([nn.Conv2d(a, b, 5, padding=p) for a, b, p in
+                                        ((3, 32, 2), (32, 64, 0), (64, 64, 0))])
+            self.fc4, self.fc5 = nn.Linear(64, 1000), nn.Linear(1000, classes)
+
+        def forward(self, X):
+            for conv in self.convs:
+                X = F.max_pool2d(F.relu(conv(X)), 2)
+            return self.fc5(F.relu(self.fc4(X.flatten(1))))
+
+    return Net()
+"""
+
+RIGHT = {"evaluate": EVALUATE, "train_epoch": TRAIN_EPOCH, "build_cnn": BUILD_CNN}
+
+#: What a student changes in a right answer, and the mistake that it should be taken for.
+EDITS = [
+    ("evaluate", "    model.eval()\n", "", "no_eval"),
+    ("evaluate", "model.eval()", "model.training = False", "top_only"),
+    ("evaluate", "module.training = training", "pass", "left_in_eval"),
+    ("evaluate", "module.training = training", "model.train()", "then_train"),
+    ("evaluate", "torch.no_grad()", "torch.enable_grad()", "recorded"),
+    (
+        "evaluate",
+        "batch_size):\n    modes",
+        "batch_size):\n    batch_size = len(X)\n    modes",
+        "whole_set",
+    ),
+    ("evaluate", "hits / len(X)", "100 * hits / len(X)", "percent"),
+    ("evaluate", "F.cross_entropy(logits,", "F.cross_entropy(logits.softmax(1),", "softmax_twice"),
+    (
+        "evaluate",
+        "    model.eval()\n",
+        "    model.eval()\n    X, y = (lambda i: (X[i], y[i]))(torch.randperm(len(X)))\n",
+        "shuffled",
+    ),
+    ("train_epoch", "        optimizer.zero_grad()\n", "", "no_zero_grad"),
+    ("train_epoch", "    model.train()\n", "", "mode_as_it_comes"),
+    ("train_epoch", "model.train()", "model.eval()", "in_eval"),
+    (
+        "train_epoch",
+        "torch.randperm(len(X), generator=generator)",
+        "torch.arange(len(X))",
+        "no_shuffle",
+    ),
+    ("train_epoch", ", generator=generator", "", "global_numbers"),
+    ("train_epoch", "* len(batch)\n", "* batch_size\n", "weighted_by_batch_size"),
+    ("train_epoch", "        optimizer.step()\n", "", "never_stepped"),
+    ("build_cnn", "nn.Linear(1000, classes)", "nn.Linear(1000, 100)", "hundred_outputs"),
+    ("build_cnn", "F.relu(self.fc4(X.flatten(1)))", "self.fc4(X.flatten(1))", "no_relu_after_fc4"),
+    ("build_cnn", ".flatten(1))))", ".flatten(1)))).softmax(1)", "softmax_at_the_end"),
+    ("build_cnn", ".flatten(1)", "", "no_flatten"),
+    ("build_cnn", ".flatten(1)", ".squeeze()", "squeezed"),
+]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with Worker(imports=EXERCISE.imports, limits=Limits(memory_mb=1024)) as worker:
+        released = read_released(exercises.path("train_a_cnn"))
+        yield Engine(EXERCISE, released, b"a secret of the tests, 32 bytes.", worker)
+
+
+@pytest.fixture(scope="module")
+def solved() -> dict:
+    text = (ROOT / "solutions" / "train_a_cnn.py").read_text(encoding="utf-8")
+    source, _ = release.notebooks(text, EXERCISE)
+    return json.loads(nbformat.writes(source))
+
+
+@pytest.fixture(scope="module")
+def untouched() -> dict:
+    return json.loads(exercises.path("train_a_cnn").read_bytes())
+
+
+def graded(engine: Engine, notebook: dict, answers: dict[str, str]) -> dict[str, Record]:
+    """Grade a notebook with other answers to some questions."""
+    notebook = json.loads(json.dumps(notebook))
+    for cell in notebook["cells"]:
+        if (name := grade_id_of(cell)) in answers:
+            cell["source"] = answers[name]
+    records = engine.grade("ada", json.dumps(notebook).encode())
+    return {record.question: record for record in records}
+
+
+def test_the_solution_gets_everything(engine, solved):
+    for answers in ({}, RIGHT):
+        rows = graded(engine, solved, answers)
+        assert {name for name, row in rows.items() if row.status != "passed"} == {"explain_figure"}
+        assert rows["explain_figure"].status == "manual"
+
+
+def test_the_untouched_exercise_is_not_attempted(engine, untouched):
+    rows = graded(engine, untouched, {})
+    assert {row.status for row in rows.values()} == {"not attempted"}
+
+
+@pytest.mark.parametrize(("name", "old", "new", "mistake"), EDITS)
+def test_a_mistake_is_recognised_in_the_worker(engine, untouched, name, old, new, mistake):
+    assert old in RIGHT[name]
+    row = graded(engine, untouched, {name: RIGHT[name].replace(old, new)})[name]
+    assert row.points == 0
+    assert row.mistake == mistake, row.message
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("build_cnn", "def build_cnn(classes):\n    return 3", "no nn.Module"),
+        ("build_cnn", "def build_cnn(classes):\n    return nn.Sequential", "build_cnn"),
+        (
+            "evaluate",
+            "def evaluate(model, X, y, batch_size):\n    return 0.5",
+            "return loss, accuracy",
+        ),
+        ("evaluate", "def evaluate(model, X, y, batch_size):\n    return 1.0, 0.5", "loss"),
+        ("train_epoch", "def train_epoch(*args):\n    return 1.0", "never change"),
+    ],
+)
+def test_what_is_no_answer_is_told_so(engine, untouched, name, text, says):
+    row = graded(engine, untouched, {name: text})[name]
+    assert row.points == 0
+    assert says in row.message
+
+
+def test_a_spoilt_course_module_gets_no_marks(engine, untouched):
+    """The witness lives among the student's code: whoever bends it must still be right."""
+    bend = "from mlcourse import witness\nwitness.report = lambda model: {}\n"
+    rows = graded(engine, untouched, {"evaluate": bend + EVALUATE, "build_cnn": BUILD_CNN})
+    assert rows["evaluate"].points == 0
+    assert rows["build_cnn"].status == "passed"
