@@ -1,10 +1,13 @@
 """The course's networks: shapes and parameters layer by layer, as the syllabus has them."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from mlcourse.convnets import course_cnn, lenet5
+from mlcourse.convnets import MirrorAverage, Residual, course_cnn, lenet5, small_resnet
+from mlcourse.training import evaluate
 
 # Layer, shape of its output for a 3x32x32 image, parameters.
 SEED = (
@@ -150,3 +153,120 @@ def test_lenet5_takes_the_sizes_that_are_searched():
 def test_lenet5_refuses_a_size_below_1():
     with pytest.raises(ValueError, match="c3 is 0"):
         lenet5(c3=0)
+
+
+# The small ResNet
+
+
+def images(n: int = 200, seed: int = 0) -> torch.Tensor:
+    """Smooth random pictures, standardised: neighbours are correlated, as in photographs."""
+    noise = torch.randn(n, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+    return nn.functional.avg_pool2d(noise + noise.mean(1, keepdim=True), 3, 1)
+
+
+def test_small_resnet_s_shapes_and_parameters():
+    model = small_resnet()
+    seen = shapes(model, torch.zeros(2, 3, 32, 32))
+    assert [seen[name] for name in ("patch", "stage1", "stage2", "stage3", "pool", "scale")] == [
+        *((24, 31, 31), (64, 15, 15), (256, 7, 7), (256, 3, 3), (256, 1, 1), (10,))
+    ]
+
+    def stage(n_in, n_out):
+        return 9 * n_in * n_out + 2 * 9 * n_out**2 + 3 * 2 * n_out
+
+    assert parameters(model) == 24 * 13 + stage(24, 64) + stage(64, 256) + stage(256, 256) + 2560
+    assert parameters(model) == 3_190_456
+    # The scales of the norms are fixed.
+    fixed = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert len(fixed) == 9
+    assert all("norm" in name and name.endswith("weight") for name in fixed)
+
+
+def test_small_resnet_takes_other_sizes():
+    model = small_resnet(7, width=8)
+    assert model(torch.zeros(2, 3, 28, 28)).shape == (2, 7)
+    assert model.stage2.conv.weight.shape == (32, 8, 3, 3)
+
+
+def test_the_whitening_layer_makes_patches_uncorrelated_and_stays():
+    X = images()
+    model = small_resnet(width=8, whiten=X)
+    patch = model.patch
+    maps = nn.functional.conv2d(X.double(), patch.weight.double())
+    covariance = maps.transpose(0, 1).flatten(1).cov()
+    # eps lowers the variance of the weakest directions, so it is at most 1.
+    first = covariance[:12, :12]
+    assert torch.allclose(first - first.diag().diag(), torch.zeros_like(first), atol=1e-4)
+    assert first.diag().max() <= 1 + 1e-6
+    assert first.diag().min() > 0.8
+    assert torch.equal(patch.weight[12:], -patch.weight[:12])
+    assert not patch.weight.requires_grad
+    assert patch.bias.requires_grad
+
+    before = patch.weight.clone()
+    optimizer = torch.optim.SGD((p for p in model.parameters() if p.requires_grad), lr=0.1)
+    model(X[:8]).square().sum().backward()
+    optimizer.step()
+    assert torch.equal(patch.weight, before)
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_whitening_changes_nothing_else_of_the_model():
+    torch.manual_seed(1)
+    plain = small_resnet(width=8).state_dict()
+    torch.manual_seed(1)
+    whitened = small_resnet(width=8, whiten=images()).state_dict()
+    assert {name for name in plain if not torch.equal(plain[name], whitened[name])} == {
+        "patch.weight"
+    }
+
+
+def test_a_residual_whose_branch_is_zero_is_the_identity():
+    branch = nn.Conv2d(3, 3, 1)
+    for p in branch.parameters():
+        nn.init.zeros_(p)
+    X = images(4)
+    assert torch.equal(Residual(branch)(X), X)
+
+
+def test_the_mirror_average_is_the_same_for_the_mirror_image():
+    model = small_resnet(width=8).eval()
+    X = images(6)
+    both = MirrorAverage(model)
+    torch.testing.assert_close(both(X), both(X.flip(3)))
+    assert not torch.allclose(model(X), model(X.flip(3)))
+    torch.testing.assert_close(both(X), (model(X) + model(X.flip(3))) / 2)
+    model.train()
+    evaluate(both, [(X, torch.zeros(6, dtype=torch.int64))])
+    assert model.training
+
+
+def test_small_resnet_learns_sixteen_images_by_heart():
+    torch.manual_seed(0)
+    X, y = images(16), torch.arange(16) % 10
+    model = small_resnet(width=8, whiten=X).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.85, nesterov=True)
+    losses = []
+    for _ in range(50):
+        loss = nn.functional.cross_entropy(model(X), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(math.log(10), abs=0.2)
+    assert losses[-1] < 1  # 0.25 to 0.46 over five seeds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"width": 0}, "width is 0"),
+        ({"classes": 0}, "classes is 0"),
+        ({"whiten": torch.zeros(5, 3, 8, 8, dtype=torch.uint8)}, "dtype torch.uint8"),
+        ({"whiten": torch.zeros(3, 8, 8)}, r"whiten has shape \(3, 8, 8\)"),
+        ({"whiten": torch.zeros(5, 1, 8, 8)}, r"whiten has shape \(5, 1, 8, 8\)"),
+    ],
+)
+def test_small_resnet_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        small_resnet(**arguments)
