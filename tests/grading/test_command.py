@@ -76,5 +76,20 @@ def test_help_and_grading_do_not_import_torch() -> None:
 def test_data_says_where_it_comes_from() -> None:
     done = call("data")
     assert done.returncode == 0
-    assert "circles" in done.stdout
-    assert "digits" in done.stdout
+    for name in ("circles", "digits", "textured_digits", "cifar10", "mnist"):
+        assert f"\n{name} " in f"\n{done.stdout}"
+    assert "no data set iris" in call("data", "iris").stderr
+    assert call("data", "iris").returncode == 2
+    assert call("data", "circles").returncode == 0
+
+
+def test_data_that_cannot_be_had_is_one_sentence(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("MLCOURSE_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
+    done = call("data", "cifar10")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    for way in ("cifar-10-batches-py", "train/CLASS/", "cifar10_jpeg.npz"):
+        assert way in done.stderr

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -104,12 +105,146 @@ def test_a_split_moves_as_a_whole(make):
     assert {tensor.device.type for tensor in split} == {"meta"}
 
 
+@pytest.fixture(scope="module")
+def textured():
+    return data.textured_digits()
+
+
+def test_textured_digits_are_ten_balanced_classes_of_colour_images(textured):
+    assert textured.X_train.shape == (10_000, 3, 32, 32)
+    assert textured.X_test.shape == (2_000, 3, 32, 32)
+    assert {textured.X_train.dtype, textured.X_test.dtype} == {torch.uint8}
+    assert {textured.y_train.dtype, textured.y_test.dtype} == {torch.int64}
+    assert textured.y_train.bincount().tolist() == [1_000] * 10
+    assert textured.y_test.bincount().tolist() == [200] * 10
+    assert textured.classes == tuple("0123456789")
+    assert len(textured.X_train.flatten(1).unique(dim=0)) == 10_000
+    assert textured.y_train[:1000].bincount(minlength=10).max() < 150  # in random order
+
+
+def test_textured_digits_repeat_with_their_seed(textured):
+    again, other = data.textured_digits(), data.textured_digits(seed=1, n_train=25, n_test=13)
+    assert torch.equal(again.X_train, textured.X_train)
+    assert torch.equal(again.y_test, textured.y_test)
+    assert (len(other.y_train), len(other.y_test)) == (25, 13)
+    assert other.y_train.bincount().max() - other.y_train.bincount().min() <= 1
+    assert not torch.equal(other.X_train, data.textured_digits(2, 25, 13).X_train)
+
+
+def test_textured_digits_leak_neither_digits_nor_photographs(monkeypatch):
+    parts = []
+    blend = data._blend
+
+    def spy(digits, chosen, sides, rng):
+        parts.append(({digit.tobytes() for digit in digits[chosen]}, sides))
+        return blend(digits, chosen, sides, rng)
+
+    monkeypatch.setattr(data, "_blend", spy)
+    data.textured_digits()
+    (train, left), (test, right) = parts
+    assert not train & test
+    assert len(train) > 1400
+    assert len(test) > 350
+    for one, other in zip(left, right, strict=True):
+        assert one.shape[1] + other.shape[1] == 640
+        assert not np.shares_memory(one, other)
+
+
+def test_digits_are_enlarged_as_torch_does(textured):
+    from sklearn.datasets import load_digits
+
+    small = load_digits().data[:50]
+    ours = torch.from_numpy(data._enlarge(small)).double()
+    images = torch.from_numpy(small).view(-1, 1, 8, 8)
+    theirs = torch.nn.functional.interpolate(images, (32, 32), mode="bilinear")[:, 0] * 255 / 16
+    assert ((theirs - ours) >= 0).all()  # ours are rounded down
+    assert ((theirs - ours) < 1 + 1e-9).all()
+
+
+def test_colours_do_not_tell_a_digit(textured):
+    """The nearest class mean of the images' mean colours is right little more often than chance."""
+
+    def colours(X):
+        return X.double().mean(dim=(2, 3))
+
+    means = torch.stack(
+        [colours(textured.X_train[textured.y_train == c]).mean(0) for c in range(10)]
+    )
+    guess = torch.cdist(colours(textured.X_test), means).argmin(dim=1)
+    assert (guess == textured.y_test).double().mean() < 0.2
+
+
+@pytest.mark.parametrize(("n_train", "n_test"), [(9, 10), (10, 0)])
+def test_too_few_textured_digits_are_refused(n_train, n_test):
+    with pytest.raises(ValueError, match=f"n_train={n_train} and n_test={n_test}"):
+        data.textured_digits(n_train=n_train, n_test=n_test)
+
+
+# --- Images ------------------------------------------------------------------------------------
+
+
+def numbered() -> data.Images:
+    X = torch.arange(50, dtype=torch.uint8).view(50, 1, 1, 1).expand(50, 3, 2, 4)
+    y = torch.arange(50)
+    return data.Images("numbered", ("even", "odd"), X[:40], y[:40], X[40:], y[40:])
+
+
+def test_images_say_what_they_are():
+    assert repr(numbered()) == ("numbered: 40 images to train on, 10 to test on, 3x2x4, 2 classes")
+
+
+def test_the_first_images_of_each_part():
+    few = numbered().first(7, 3)
+    assert (few.name, few.classes) == ("numbered", ("even", "odd"))
+    assert few.y_train.tolist() == list(range(7))
+    assert few.y_test.tolist() == [40, 41, 42]
+    assert few.X_test[:, 0, 0, 0].tolist() == [40, 41, 42]
+
+
+def test_held_out_images_are_the_last_training_ones():
+    chosen = numbered().hold_out(15)
+    assert chosen.y_train.tolist() == list(range(25))
+    assert chosen.y_test.tolist() == list(range(25, 40))
+    assert chosen.X_test[:, 0, 0, 0].tolist() == list(range(25, 40))
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda images: images.first(41, 1), "n_train is 41: numbered has 1 to 40 train images"),
+        (lambda images: images.first(1, 0), "n_test is 0: numbered has 1 to 10 test images"),
+        (lambda images: images.hold_out(0), "n is 0: hold out 1 to 39"),
+        (lambda images: images.hold_out(40), "n is 40: hold out 1 to 39"),
+    ],
+)
+def test_counts_that_do_not_fit_are_refused(act, says):
+    with pytest.raises(ValueError, match=says):
+        act(numbered())
+
+
+def test_images_move_as_a_whole():
+    moved = numbered().to("meta")
+    parts = (moved.X_train, moved.y_train, moved.X_test, moved.y_test)
+    assert {part.device.type for part in parts} == {"meta"}
+    assert moved.name == "numbered"
+
+
+def test_every_set_says_where_it_comes_from(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLCOURSE_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in data.SOURCES:
+        assert callable(getattr(data, name))
+        files = name in ("cifar10", "mnist")
+        assert ("not here" if files else "nothing to fetch") in data.state(name)
+
+
 def test_importing_the_library_opens_no_connection():
     code = (
         "import socket\n"
         "def refuse(*args, **kwargs): raise SystemExit('a connection was opened')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "from mlcourse import data, gradcheck, mlp, plotting, training\n"
+        "from mlcourse import data, data_downloads, gradcheck, loading, mlp, plotting, training\n"
+        "import sys; assert 'torchvision' not in sys.modules, 'torchvision is slow to import'\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
