@@ -109,7 +109,7 @@ _SETTINGS = {
 def _as_layer(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> nn.Module | None:
     """Return the layer that does what the function does."""
     if name == "linear":
-        weight = kwargs.get("weight", args[1] if len(args) > 1 else None)
+        weight = args[1] if len(args) > 1 else kwargs["weight"]
         return nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     if name in _ADAPTIVE:
         return _ADAPTIVE[name](kwargs.get("output_size", args[1] if len(args) > 1 else 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -65,6 +66,13 @@ def record(model: nn.Module, size: Size) -> list[tuple[Row, nn.Module]]:
         ) from problem
 
 
+def output_field(model: nn.Module, size: Size) -> Field | None:
+    """Return what the positions of a model's output see of an input of `size`."""
+    recorder = _Recorder(_without_data(model), size, "meta")
+    recorder.run()
+    return recorder.output
+
+
 def _without_data(model: nn.Module) -> nn.Module:
     """Return a copy whose tensors have shapes but no data, in evaluation mode."""
     memo: dict[int, Any] = {}
@@ -85,6 +93,8 @@ class _Recorder:
         self.flops = FlopCounterMode(display=False)
         self.counted: set[int] = set()
         self.trace = _Trace()
+        self.output: Field | None = None
+        self.ends: dict[int, Field | None] = {}  # the tensors that rows end with
         self.open: list[list[int]] = []  # of each module being run: flops before, and of children
 
     def run(self) -> list[tuple[Row, nn.Module]]:
@@ -95,8 +105,10 @@ class _Recorder:
             module.register_forward_pre_hook(self._before(name))
             module.register_forward_hook(self._after(name))
         # With gradients on, attention takes no fused path that the counter cannot see.
-        with torch.enable_grad(), self.flops, self.trace:
-            self.model(x)
+        with warnings.catch_warnings(), torch.enable_grad(), self.flops, self.trace:
+            warnings.simplefilter("ignore")  # the model's own runs give them
+            out = self.model(x)
+        self.output = self.trace.field(out)
         return self.rows
 
     def _before(self, name: str) -> Callable[..., None]:
@@ -132,18 +144,19 @@ class _Recorder:
     def _add(self, name: str, module: nn.Module, output: Any, macs: int | None) -> None:
         parameters = own_parameters(module, self.counted)
         known = has_formula(module)
-        if not (known or parameters or macs) and any(True for _ in module.children()):
-            return  # a container, whose layers have their rows
         own = module.parameters(recurse=False)
         weights = any(sum(n > 1 for n in p.shape) > 1 for p in own)  # not one scale a channel
         if not known and weights and macs == 0 and not isinstance(module, nn.Embedding):
             macs = None  # it multiplies by them in a way that torch does not count
-        first = output if isinstance(output, Tensor) else _first_tensor(output)
-        field = self.trace.field(first)
-        shape = () if first is None else tuple(first.shape[1:])
+        last = output if isinstance(output, Tensor) else _first_tensor(output)
+        field = self.trace.field(last)
+        nothing_new = id(last) in self.ends and self.ends[id(last)] is field
+        if not known and nothing_new and not parameters and macs == 0:
+            return  # it only calls layers, and they have their rows
+        self.ends[id(last)] = field
         row = Row(
             name or type(module).__name__,
-            shape,
+            () if last is None else tuple(last.shape[1:]),
             parameters,
             macs,
             field.size if field else None,

@@ -121,6 +121,12 @@ class Axis:
         assert self.seen is not None
         return int((self.seen[1] - self.seen[0]).max()) + 1
 
+    def window(self, o: int) -> range:
+        """Return the input positions, first to last, that position `o` sees; empty for none."""
+        assert self.seen is not None
+        first, last = int(self.seen[0][o]), int(self.seen[1][o])
+        return range(first, last + 1) if first <= last else range(0)
+
     def slide(self, window: Window, mode: str = "zeros") -> Axis:
         """Follow a convolution or pooling; `mode` says what its padding is filled with."""
         n = seen = None
@@ -132,14 +138,14 @@ class Axis:
         reach = self.reach and self.reach.slide(window)
         return Axis(n, seen, reach, self.jump and self.jump * window.stride)
 
-    def spread(self, kernel: int, stride: int, padding: int, n: int | None) -> Axis:
-        """Follow a transposed convolution to `n` positions."""
+    def spread(self, taps: range, stride: int, padding: int, n: int | None) -> Axis:
+        """Follow a transposed convolution to `n` positions; `taps` are 0, d, ..., d (k - 1)."""
         seen = None
         if n is not None:
-            o = np.arange(n)[:, None] + padding
-            taps = o // stride - np.arange(-(-kernel // stride))
-            seen = self._gather(np.where(o - taps * stride < kernel, taps, -1))
-        reach = self.reach and self.reach.spread(kernel, stride, padding)
+            # Output o gets from input i by the tap t where o + padding = i stride + t.
+            meets = np.arange(n)[:, None] + padding - np.array(taps)
+            seen = self._gather(np.where(meets % stride == 0, meets // stride, -1))
+        reach = self.reach and self.reach.spread(taps[-1] + 1, stride, padding)
         return Axis(n, seen, reach, self.jump and self.jump / stride)
 
     def pool_to(self, n: int) -> Axis:
@@ -287,7 +293,7 @@ def _follow_windows(layer: nn.Module, field: Field) -> Field | None:
             p, n = settings.padding[i], axes[i].n
             if n is not None:
                 n = (n - 1) * s - 2 * p + d * (k - 1) + settings.output_padding[i] + 1
-            moved.append(axes[i].spread(d * (k - 1) + 1, s, p, n))
+            moved.append(axes[i].spread(range(0, d * k, d), s, p, n))
     elif rank := rank_of(layer, ADAPTIVE):
         wanted = settings.output_size
         wanted = wanted if isinstance(wanted, tuple) else (wanted,) * rank
