@@ -18,7 +18,7 @@
 #
 # **How it works.** Replace each `raise NotImplementedError()` and each `...` by your answer, run the cell, then run the check below it. A check says what is right, or names what is wrong; `hint("conv_arithmetic.output_size")` in a cell of your own helps you on, a little more at each call. The functions are graded one by one with inputs of our own. Two of them should call others that you wrote before: `cnn_table` and `slide_dense`.
 #
-# It takes about two hours. It goes with the first three chapters of Part 2. Many of the questions have a famous wrong answer; the checks know most of them.
+# It takes two to three hours. It goes with the first three chapters of Part 2. Many of the questions have a famous wrong answer; the checks know most of them.
 
 # %%
 import math
@@ -48,7 +48,9 @@ torch.set_num_threads(1)  # maps this small are fastest on one thread
 #    kernel_size 3, dilation 2:    x . x . x      covers 5 pixels
 # ```
 #
-# How many positions has it? As many as fit: a window that hangs over the right edge does not count. Unless `ceil_mode` is true, an option of pools: then a last window that hangs over the edge counts too, *provided that it starts inside the input or in the left padding*. (One that would start behind the input is left out, also when $p$ zeros stand there. That is PyTorch's rule.)
+# How many positions does it have? As many as fit: a window that would hang over the right end does not count.
+#
+# Pools have an option, `ceil_mode`, that changes this. When it is true, pixels that are left over at the right end get one more window, which hangs over. That window must *start inside the input or in the left padding*: one that would start behind the input is left out, even if there is padding. (This is PyTorch's rule.)
 #
 # Height and width of a map are treated alike, one after the other, so one function serves both.
 
@@ -250,7 +252,7 @@ def cnn_table(layers, input_shape):
 
 # %%
 for name, (shape, parameters) in zip(NAMES, cnn_table(CNN, (3, 32, 32)), strict=True):
-    print(f"{name}  {shape!s:14} {parameters:>9,}")
+    print(f"{name:6} {shape!s:14} {parameters:>9,}")
 
 # %% [markdown]
 # **Question.** How many parameters does the network have in all?
@@ -494,9 +496,8 @@ for _ in range(12):
 
 with torch.no_grad():
     predicted = network(digits.X_test.reshape(-1, 1, 8, 8)).argmax(dim=1)
-print(
-    f"test accuracy on single digits: {float((predicted == digits.Y_test.argmax(dim=1)).double().mean()):.3f}"
-)
+right = predicted == digits.Y_test.argmax(dim=1)
+print(f"test accuracy on single digits: {float(right.double().mean()):.3f}")
 
 # %% [markdown]
 # Now a page of 48x96 pixels, with twelve digits that the network has never seen. Their corners have even coordinates, where the outputs of the network lie: its pool makes them 2 pixels apart. The convolutions and the pool run on the page as they are. Then your `slide_dense` takes the place of the dense layers: the first one stood behind maps of $(32, 2, 2)$, the second behind $(64, 1, 1)$.
@@ -517,9 +518,8 @@ with torch.no_grad():
     one_by_one = network(windows.reshape(-1, 1, 8, 8)).T.reshape(outputs.shape)
 
 print("outputs:", tuple(outputs.shape))
-print(
-    f"largest difference from windows one by one: {float((outputs - one_by_one).abs().max()):.1e}"
-)
+difference = float((outputs - one_by_one).abs().max())
+print(f"largest difference from windows one by one: {difference:.1e}")
 
 # %%
 import matplotlib.pyplot as plt

@@ -208,6 +208,7 @@ CHANNELS = (
     "the input channels are forgotten, as in 64*(5*5+1): a filter goes through all channels of "
     "the map before it"
 )
+OBLONG = "height and width are taken for equal: a map may be oblong, so call output_size for each"
 SAME = (
     "every convolution keeps the size here: that needs padding (k - 1) / 2, so use the padding "
     "that the layer has"
@@ -219,7 +220,7 @@ cnn_table = Question(
     points=3,
     reference=reference,
     cases=cases,
-    parts=("the table",),
+    parts=("table",),
     needs=("output_size", "conv_parameters"),
     mistakes=(
         Mistake("input_channels_forgotten", table_by(weights=lambda c, k: k * k + 1), CHANNELS),
@@ -269,6 +270,20 @@ cnn_table = Question(
             table_by(size=with_setting(padding=0)),
             "the padding is ignored: give each layer's own padding to output_size",
         ),
+        Mistake(
+            "pool_padding_ignored",
+            table_by(pool_size=with_setting(padding=0)),
+            "the padding of the pools is ignored: a pool may have some, give it to output_size",
+        ),
+        Mistake(
+            "conv_padding_ignored",
+            table_by(size=with_setting(padding=0), pool_size=side),
+            "the padding of the convolutions is ignored: give each layer's own to output_size",
+        ),
+        Mistake(
+            "square_by_height", lambda layers, i: reference(layers, (i[0], i[1], i[1])), OBLONG
+        ),
+        Mistake("square_by_width", lambda layers, i: reference(layers, (i[0], i[2], i[2])), OBLONG),
         Mistake(
             "same_assumed",
             table_by(size=lambda n, layer: -(-n // layer["stride"]), pool_size=side),

@@ -31,7 +31,7 @@ def parameter_cases(g: Generator) -> list[tuple[Calls]]:
         "the number of parameters without a bias": (c_in, c_out, k, False),
         "the number of parameters of 1x1 filters": (c_in, c_out, 1),
         "the number of parameters in groups": (groups * per, filters, k, True, groups),
-        "the number of parameters of a depthwise layer": (c_in, c_in, k, True, c_in),
+        "the number of parameters of a depthwise layer": (c_in, 2 * c_in, k, True, c_in),
     }
     return [(calls,)]
 
@@ -104,6 +104,12 @@ conv_parameters = Question(
             parameters_by(weights=lambda i, o, k, g: o * k * k),
             "the input channels are forgotten, as in 64*(5*5+1): a filter goes through the whole "
             "depth of its input, so it has in_channels * k * k weights (divided by groups)",
+        ),
+        Mistake(
+            "input_channels_and_biases_forgotten",
+            parameters_by(weights=lambda i, o, k, g: o * k * k, biases=lambda i, o, g: 1),
+            "two things are forgotten: a filter goes through the whole depth of its input, so it "
+            "has in_channels * k * k weights; and each filter has its own bias",
         ),
         Mistake(
             "bias_forgotten",
@@ -291,6 +297,12 @@ conv_macs = Question(
             "output, the filters included",
         ),
         Mistake(
+            "dense",
+            macs_by(each=lambda c, k, g: c, outputs=lambda i, o: math.prod(i[1:]) * math.prod(o)),
+            "you connect every input with every output, as a dense layer does: one number of the "
+            "output sums over a window of k x k pixels",
+        ),
+        Mistake(
             "bias_counted",
             macs_by(more=lambda o, found: found + math.prod(o)),
             "you count the bias: it is added, not multiplied, so it is no multiply-accumulate",
@@ -351,6 +363,23 @@ def dense_cases(g: Generator) -> list[tuple[Calls]]:
 
 def dense_parameters_reference(input_shape: Shape, output_shape: Shape) -> int:
     return (math.prod(input_shape) + 1) * math.prod(output_shape)
+
+
+def three_sizes_by_index(input_shape: Shape, output_shape: Shape) -> int:
+    inputs = input_shape[0] * input_shape[1] * input_shape[2]
+    return (inputs + 1) * output_shape[0] * output_shape[1] * output_shape[2]
+
+
+def three_sizes_unpacked(input_shape: Shape, output_shape: Shape) -> int:
+    c, h, w = input_shape
+    f, y, x = output_shape
+    return (c * h * w + 1) * f * y * x
+
+
+VECTOR = (
+    "a shape may also be that of a vector, (F,), with a single size: multiply whatever sizes there "
+    "are, with math.prod(shape)"
+)
 
 
 def dense_by_torch(input_shape: Shape, output_shape: Shape) -> int:
@@ -423,6 +452,8 @@ dense_parameters = Question(
             "the channels are forgotten: a dense layer connects all C * H * W numbers of the "
             "input with all numbers of the output",
         ),
+        Mistake("three_sizes_expected", three_sizes_by_index, VECTOR),
+        Mistake("three_sizes_unpacked", three_sizes_unpacked, VECTOR),
         Mistake(
             "summed",
             lambda i, o: (sum(i) + 1) * sum(o),

@@ -309,6 +309,12 @@ slide_dense = Question(
             "the outputs of all positions are averaged: keep the map, one output for each position",
         ),
         Mistake(
+            "not_slid",
+            lambda weight, bias, shape, X: X.flatten(1) @ weight.T + bias,
+            "the whole map is flattened, and has too many numbers for the dense layer: make a "
+            "kernel of its weights and let it slide",
+        ),
+        Mistake(
             "map_shrunk_first",
             pooled_first,
             "the map is shrunk to the layer's own size first: leave it as it is, the kernel slides",

@@ -343,6 +343,24 @@ same_padding = Question(
             "pixels together, and when that number is odd there is no such padding",
         ),
         Mistake(
+            "kernel_halved",
+            lambda k, d=1: k // 2,
+            "k // 2 is right for odd kernels without dilation: with it both sides need d (k - 1) "
+            "pixels together, and when that number is odd there is no such padding",
+        ),
+        Mistake(
+            "kernel_halved_and_dilated",
+            lambda k, d=1: d * (k // 2),
+            "this is right for odd kernels: for the others ask whether d (k - 1) can be divided by "
+            "two, and return None where it cannot",
+        ),
+        Mistake(
+            "less_one_halved_and_dilated",
+            lambda k, d=1: d * ((k - 1) // 2),
+            "this is right for odd kernels: for the others ask whether d (k - 1) can be divided by "
+            "two, and return None where it cannot",
+        ),
+        Mistake(
             "dilation_times_kernel",
             padding_by(lambda k, d: (d * k - 1) / 2),
             "a dilated kernel covers d (k - 1) + 1 pixels, not d k: both sides together need "

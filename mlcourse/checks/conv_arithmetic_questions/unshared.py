@@ -265,6 +265,14 @@ unshared_conv2d = Question(
             "output at row y and column x",
         ),
         Mistake(
+            "everything_shared",
+            unshared_by(
+                lambda weight, y, x: weight[..., 0, 0], biases=lambda bias: bias[:, :1, :1]
+            ),
+            "this is the ordinary convolution with the first position's filters: take "
+            "weight[..., y, x] and bias[:, y, x] for the output at row y and column x",
+        ),
+        Mistake(
             "weights_averaged",
             unshared_by(place=lambda weight, y, x: weight.mean(dim=(4, 5))),
             "the filters are averaged over the positions, which shares them again: take "
