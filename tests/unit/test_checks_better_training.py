@@ -226,7 +226,19 @@ def test_a_covariance_divided_by_n_minus_1_is_recognised_in_a_mistake_too():
         L, U = torch.linalg.eigh(X.T @ X / (len(X) - 1))
         return X.mean(0), U @ torch.diag(1 / torch.sqrt(L + eps)) @ U.T
 
+    def pca_with_other_signs(X, eps):
+        mean, W = pca(X, eps)
+        return mean, W * torch.tensor([1.0, -1.0] * 3)[: len(W), None].to(W.dtype)
+
+    def zca_with_a_row_turned(X, eps):
+        mean, W = EXERCISE["zca"].reference(X, eps)
+        W = W.clone()
+        W[0] = -W[0]
+        return mean, W
+
     assert says("zca", pca) == "pca"
+    assert says("zca", pca_with_other_signs) == "pca"
+    assert Judge(EXERCISE["zca"], [SEED])(zca_with_a_row_turned).status == "failed"
     assert says("zca", about_zero) == "uncentred"
 
 
@@ -250,3 +262,37 @@ def test_torchs_own_batch_norm_is_not_allowed():
         forbidden = EXERCISE[name].forbidden
         assert any("batch_norm" in rule.attributes for rule in forbidden)
         assert any("torch.batch_norm" in rule.traps for rule in forbidden)
+
+
+#: The sources' mistakes and the course's promises, each where a student makes it.
+PROMISED = [
+    ("standardise", "own_statistics"),
+    ("whose_statistics", "a"),
+    ("what_zca_does", "a"),
+    ("zca_cost", "b"),
+    ("six_to_nine", "a"),
+    ("flip", "upside_down"),
+    ("crop", "alike"),
+    ("momentum", "one_gradient_back"),
+    ("what_momentum_keeps", "a"),
+    ("best_so_far", "a"),
+    ("step_decay", "epochs_minus_drop"),
+    ("shrunk_weight", "linear"),
+    ("regularisation", "a"),
+    ("dropout", "classic_by_p"),
+    ("dropout", "at_test_too"),
+    ("classic_scale", "p"),
+    ("dropout_time", "b"),
+    ("eighty_and_seventy", "a"),
+    ("why_batch_norm", "a"),
+    ("batch_norm", "over_batch_only"),
+    ("batch_norm", "unbiased"),
+    ("update_running", "biased"),
+    ("batch_norm_test", "by_batch"),
+    ("batch_norm_backward", "straight_through"),
+]
+
+
+@pytest.mark.parametrize(("question", "mistake"), PROMISED)
+def test_the_promised_mistakes_are_declared(question, mistake):
+    assert mistake in [known.name for known in EXERCISE[question].mistakes]
