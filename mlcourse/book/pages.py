@@ -223,6 +223,25 @@ def by_name(record: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return groups
 
 
+def loader_text() -> str:
+    """The table of the benchmark of loaders, or a sentence when it was not run."""
+    record = _record("loader")
+    if record is None:
+        return _not_measured("loader")
+    rows = ["| loader | threads | workers | images a second |", "|---|--:|--:|--:|"]
+    rows += [
+        f"| {row['way']} | {row['threads']} | {row['workers']} | {row['median']:,} |"
+        for row in record["rows"]
+    ]
+    fastest = record["fastest"]
+    ratio = (
+        f"\n\nOurs is **{record['ratio']}** times as fast as the fastest DataLoader that does the "
+        f"same ({fastest['way']}, {fastest['workers']} workers), "
+        f"and {record['ratio_one_thread']} times on a single thread."
+    )
+    return "\n".join(rows) + ratio + _measured(record)
+
+
 def _record(name: str) -> dict[str, Any] | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -249,6 +268,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "ladder": ladder_text,
     "lr_batch_grid": lr_batch_grid_text,
     "by_hand_step": by_hand_step_text,
+    "loader": loader_text,
 }
 
 

@@ -286,6 +286,17 @@ def trained(*tests: float) -> dict:
             "| other | 0.50 | 0.50 | 6 | **100** |",
         ),
         (
+            "loader",
+            pages.loader_text,
+            {
+                "rows": [{"way": "ours", "threads": 2, "workers": 0, "median": 400_123}],
+                "fastest": {"way": "v2 transforms", "workers": 2},
+                "ratio": 12.5,
+                "ratio_one_thread": 9.1,
+            },
+            "| ours | 2 | 0 | 400,123 |",
+        ),
+        (
             "ladder",
             pages.ladder_text,
             trained(0.61, 0.63),
