@@ -195,6 +195,16 @@ PROMISED = [
     ("conv_arithmetic.receptive_field", "kernel_times_depth"),
     ("conv_arithmetic.receptive_field", "dilation_ignored"),
     ("conv_arithmetic.bag_of_words", "dictionary_forgotten"),
+    ("train_a_cnn.build_cnn", "hundred_outputs"),
+    ("train_a_cnn.build_cnn", "same_everywhere"),
+    ("train_a_cnn.first_updates", "none"),
+    ("train_a_cnn.evaluate", "no_eval"),
+    ("train_a_cnn.evaluate", "left_in_eval"),
+    ("train_a_cnn.evaluate", "recorded"),
+    ("train_a_cnn.evaluate", "means_of_batches"),
+    ("train_a_cnn.train_epoch", "no_zero_grad"),
+    ("train_a_cnn.train_epoch", "in_eval"),
+    ("train_a_cnn.train_epoch", "last_batch_dropped"),
 ]
 
 
@@ -288,7 +298,7 @@ def test_exercises_are_whole(name: str):
     exercise = load(name)
     assert exercise.name == name
     assert [question.name for question in exercise.questions if question.kind == "text"]
-    assert set(exercise.imports) == {"data", "plotting"}
+    assert {"data", "plotting"} <= set(exercise.imports) <= {"data", "plotting", "witness"}
     for question in exercise.questions:
         assert exercise[question.name] is question
 
