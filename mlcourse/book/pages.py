@@ -242,6 +242,26 @@ def loader_text() -> str:
     return "\n".join(rows) + ratio + _measured(record)
 
 
+def conv_summary_text() -> str:
+    """The table of what summaries say of hard cases, or a sentence when it was not made."""
+    record = _record("conv_summary")
+    if record is None:
+        return _not_measured("conv_summary")
+    tools = list(record["cases"][0]["verdicts"])
+    rows = [
+        f"| case | parameters | MACs | {' | '.join(tools)} |",
+        "|---|--:|--:|" + "---|" * len(tools),
+    ]
+    for case in record["cases"]:
+        said = ["✓" if word == "right" else word for word in case["verdicts"].values()]
+        true = case["truth"]
+        rows.append(
+            f"| {case['name']} | {true['parameters']:,} | {true['macs']:,} | {' | '.join(said)} |"
+        )
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return "\n".join(rows) + f"\n\nVersions: {versions}." + _measured(record)
+
+
 def _record(name: str) -> dict[str, Any] | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -265,6 +285,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "run_times": run_times_text,
     "gpu": gpu_text,
     "grading": grading_text,
+    "conv_summary": conv_summary_text,
     "ladder": ladder_text,
     "lr_batch_grid": lr_batch_grid_text,
     "by_hand_step": by_hand_step_text,

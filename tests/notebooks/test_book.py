@@ -286,6 +286,21 @@ def trained(*tests: float) -> dict:
             "| other | 0.50 | 0.50 | 6 | **100** |",
         ),
         (
+            "conv_summary",
+            pages.conv_summary_text,
+            {
+                "versions": {"torch": "2"},
+                "cases": [
+                    {
+                        "name": "tied",
+                        "truth": {"parameters": 4_096, "macs": 8_192},
+                        "verdicts": {"mlcourse": "right", "other": "MACs 0"},
+                    }
+                ],
+            },
+            "| tied | 4,096 | 8,192 | ✓ | MACs 0 |",
+        ),
+        (
             "loader",
             pages.loader_text,
             {
