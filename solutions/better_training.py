@@ -287,6 +287,16 @@ shrunk_weight = 0.7374
 ### END SOLUTION
 
 # %% [markdown]
+# **Label smoothing** does not ask for probabilities of exactly 0 and 1, which no logits can reach. It mixes the one-hot target $y$ with the uniform distribution over the $C$ classes: $(1 - s)\, y + s / C$.
+#
+# **Question.** With $C = 10$ and $s = 0.1$, what is the target for the true class? A number.
+
+# %% question="smoothed_target"
+### BEGIN SOLUTION
+smoothed_target = 0.91
+### END SOLUTION
+
+# %% [markdown]
 # **Max-norm** does not shrink the weights all the time, it only keeps them from growing too large. After each step the weights that come into a neuron, a row of $W$, are scaled down to the Euclidean norm `limit` if theirs is larger. Shorter rows stay as they are.
 
 

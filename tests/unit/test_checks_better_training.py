@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from mlcourse.checks import load
+from mlcourse.checks.forbidden import tripwires
 from mlcourse.checks.judge import Judge
 
 EXERCISE = load("better_training")
@@ -188,6 +189,9 @@ def test_answers_written_in_other_ways_are_recognised():
         out = gamma.view(-1, 1, 1) * xhat + beta.view(-1, 1, 1)
         return out, {"xhat": xhat, "std": std, "gamma": gamma}
 
+    def slices_by_tensors(X, top, left, size):
+        return X[..., top : top + size, left : left + size]
+
     def only_scaled(grad, cache):
         gamma, std = cache["gamma"][:, None, None], cache["std"][:, None, None]
         xhat = cache["xhat"]
@@ -208,6 +212,7 @@ def test_answers_written_in_other_ways_are_recognised():
     assert says("standardise", bytes_in_numpy) == "per_pixel"
     assert says("crop", one_window) == "alike"
     assert says("crop", zeros_for_crops) == "as_float"
+    assert says("crop", slices_by_tensors) == "sliced_by_tensors"
     assert says("flip", flips_rows) == "upside_down"
     assert says("dropout", source_dropout) == "classic_by_p"
     assert says("batch_norm", no_images) == "over_batch_only"
@@ -257,11 +262,35 @@ def test_answers_in_numpy_and_of_wider_precision_pass():
     passes("standardise", standardise)
 
 
-def test_torchs_own_batch_norm_is_not_allowed():
-    for name in ("batch_norm", "update_running", "batch_norm_test", "batch_norm_backward"):
-        forbidden = EXERCISE[name].forbidden
-        assert any("batch_norm" in rule.attributes for rule in forbidden)
-        assert any("torch.batch_norm" in rule.traps for rule in forbidden)
+def test_what_would_spare_the_exercise_is_not_allowed():
+    rules = {
+        "batch_norm": "torch.batch_norm",
+        "update_running": "torch.batch_norm",
+        "batch_norm_test": "torch.batch_norm",
+        "batch_norm_backward": "torch.autograd.grad",
+        "momentum": "torch.optim.SGD.step",
+        "dropout": "torch.nn.functional.dropout",
+        "crop": "torch.randint",
+        "flip": "torch.rand",
+    }
+    for name, trap in rules.items():
+        assert any(trap in rule.traps for rule in EXERCISE[name].forbidden), name
+
+
+@pytest.mark.parametrize("name", [q.name for q in EXERCISE.questions if q.forbidden])
+def test_every_trap_can_be_set(name):
+    judge = Judge(EXERCISE[name], [SEED])
+    with tripwires(trap for rule in EXERCISE[name].forbidden for trap in rule.traps):
+        assert judge(EXERCISE[name].reference).status == "passed"
+
+
+def test_a_functional_dropout_trips():
+    def easy(x, u, p, training):
+        return functional.dropout(x, p, training)
+
+    judge = Judge(EXERCISE["dropout"], [SEED])
+    with tripwires(trap for rule in EXERCISE["dropout"].forbidden for trap in rule.traps):
+        assert judge(easy).status == "forbidden"
 
 
 #: The sources' mistakes and the course's promises, each where a student makes it.

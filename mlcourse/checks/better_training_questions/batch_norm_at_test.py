@@ -177,6 +177,11 @@ batch_norm_test = Question(
         ),
         Mistake("without_views", without_views, SHAPES),
         Mistake(
+            "gamma_without_view",
+            by(finish=lambda xhat, gamma, beta: gamma * xhat + beta),
+            SHAPES,
+        ),
+        Mistake(
             "in_place",
             in_place,
             "the caller's x is changed: write x - mean, not x -= mean",

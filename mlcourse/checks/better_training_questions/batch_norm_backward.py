@@ -20,6 +20,7 @@ from mlcourse.checks.better_training_questions.shared import (
     MAPS,
     NO_AUTOGRAD,
     NO_BATCH_NORM,
+    SHAPES,
     draw_scale_and_shift,
     flat,
     maps,
@@ -115,6 +116,16 @@ def divided_by(count: Callable[[int, int], int]) -> Callable[[Tensor, Tensor], T
 def gamma_inside_too(grad: Tensor, cache: Cache) -> Grads:
     dx, dgamma, dbeta = reference(grad, cache)
     return dx * one_a_channel(cache["gamma"]), dgamma, dbeta
+
+
+def without_views(grad: Tensor, cache: Cache) -> Grads:
+    inner = project(grad, cache["xhat"])
+    return cache["gamma"] / cache["std"] * inner, *reference(grad, cache)[1:]
+
+
+def without_views_behind(grad: Tensor, cache: Cache) -> Grads:
+    inner = project(grad, cache["xhat"])
+    return inner * (cache["gamma"] / cache["std"]), *reference(grad, cache)[1:]
 
 
 def in_place(grad: Tensor, cache: Cache) -> Grads:
@@ -283,6 +294,8 @@ batch_norm_backward = Question(
             "grad_x is divided by the root of std: cache['std'] is the root already, so divide by "
             "it as it is",
         ),
+        Mistake("without_views", without_views, SHAPES),
+        Mistake("without_views_behind", without_views_behind, SHAPES),
         Mistake("means", by(total=lambda values: values.mean(dim=BATCH_AND_PIXELS)), SUMMED),
         Mistake(
             "means_over_images",

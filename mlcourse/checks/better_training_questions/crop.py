@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from mlcourse.checks.better_training_questions.shared import images
+from mlcourse.checks.better_training_questions.shared import NO_DRAWS, images
 from mlcourse.checks.declare import Mistake, Question, Variant
 
 #: Sizes (N, C, H, W) of the images, side of the crop, dtype.
@@ -65,6 +65,10 @@ def alike(X: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
 def last_alike(X: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
     t, l = int(top[-1]), int(left[-1])
     return X[:, :, t : t + size, l : l + size]
+
+
+def sliced_by_tensors(X: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
+    return X[:, :, top : top + size, left : left + size]
 
 
 def unstacked(X: Tensor, top: Tensor, left: Tensor, size: int) -> list[Tensor]:
@@ -142,9 +146,16 @@ crop = Question(
     reference=reference,
     cases=cases,
     parts=("the crops",),
+    forbidden=(NO_DRAWS,),
     mistakes=(
         Mistake("alike", alike, ONE_WINDOW),
         Mistake("last_alike", last_alike, ONE_WINDOW),
+        Mistake(
+            "sliced_by_tensors",
+            sliced_by_tensors,
+            "a slice needs one number at each end, and top and left hold N: go through the images "
+            "one by one, each with its own top and left",
+        ),
         Mistake(
             "exchanged",
             by(lambda image, t, l, s: image[:, l : l + s, t : t + s]),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from mlcourse.checks.better_training_questions.shared import NO_DRAWS
 from mlcourse.checks.by_hand_questions.shared import ONE_DTYPE, normal
 from mlcourse.checks.declare import Mistake, Question, Variant
 
@@ -160,6 +161,7 @@ dropout = Question(
     reference=reference,
     cases=cases,
     parts=("the result",),
+    forbidden=(NO_DRAWS,),
     mistakes=(
         Mistake(
             "not_scaled",

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from mlcourse.checks.better_training_questions.shared import images
+from mlcourse.checks.better_training_questions.shared import NO_DRAWS, images
 from mlcourse.checks.declare import Mistake, Question, Variant
 
 
@@ -43,6 +43,10 @@ def reference(X: Tensor, which: Tensor) -> Tensor:
 def in_place(X: Tensor, which: Tensor) -> Tensor:
     X[which] = X[which].flip(3)
     return X
+
+
+def one_truth(X: Tensor, which: Tensor) -> Tensor:
+    return X.flip(3) if which else X
 
 
 def masked(X: Tensor, which: Tensor) -> Tensor:
@@ -83,6 +87,7 @@ flip = Question(
     reference=reference,
     cases=cases,
     parts=("the images",),
+    forbidden=(NO_DRAWS,),
     mistakes=(
         Mistake(
             "upside_down",
@@ -116,6 +121,18 @@ flip = Question(
             "first_decides",
             by(chosen=lambda which: which[:1].expand_as(which)),
             "the first entry of which decides for all images: each has its own",
+        ),
+        Mistake(
+            "one_truth",
+            one_truth,
+            "`if which` asks for one truth value, and which holds N: choose image by image, with "
+            "torch.where or by indexing",
+        ),
+        Mistake(
+            "not_broadcast",
+            lambda X, which: torch.where(which, X.flip(3), X),
+            "which has the shape (N,), which torch holds against the columns: give it the shape "
+            "(N, 1, 1, 1) with .view(-1, 1, 1, 1)",
         ),
         Mistake(
             "none",

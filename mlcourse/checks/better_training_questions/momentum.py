@@ -10,7 +10,14 @@ from torch import Generator, Tensor
 
 from mlcourse.checks.better_training_questions.shared import stacked
 from mlcourse.checks.by_hand_questions.shared import ONE_DTYPE, normal
-from mlcourse.checks.declare import Mistake, Question, Variant
+from mlcourse.checks.declare import Forbidden, Mistake, Question, Variant
+
+BY_HAND = Forbidden(
+    "optim",
+    "the update is to be written out here: leave torch.optim for the experiment below",
+    attributes=frozenset({"SGD", "optim"}),
+    traps=("torch.optim.SGD.step",),
+)
 
 
 def cases(g: Generator) -> list[tuple[Tensor, Tensor, float, float]]:
@@ -137,6 +144,7 @@ momentum = Question(
     cases=cases,
     use=use,
     parts=("the path",),
+    forbidden=(BY_HAND,),
     mistakes=(
         Mistake(
             "one_gradient_back",

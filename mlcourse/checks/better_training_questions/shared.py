@@ -41,6 +41,32 @@ NO_BATCH_NORM = Forbidden(
     traps=("torch.batch_norm", "torch.native_batch_norm"),
 )
 
+NO_DRAWS = Forbidden(
+    "draws",
+    "what is random is given here: draw nothing yourself, or nobody could say which result is "
+    "right",
+    attributes=frozenset(
+        {
+            "Dropout",
+            "bernoulli",
+            "bernoulli_",
+            "dropout",
+            "rand",
+            "rand_like",
+            "randint",
+            "randn",
+            "random",
+        }
+    ),
+    traps=(
+        "torch.rand",
+        "torch.rand_like",
+        "torch.randint",
+        "torch.bernoulli",
+        "torch.nn.functional.dropout",
+    ),
+)
+
 NO_AUTOGRAD = Forbidden(
     "autograd",
     "this gradient is to be worked out by hand: leave autograd (backward(), .grad, "

@@ -329,6 +329,32 @@ SHRINKING = (
         ),
         Mistake("lost", 1 - 0.97**10, "that is what has been lost: what is left is asked for"),
     ),
+    number(
+        "smoothed_target",
+        "Smoothed labels",
+        0.91,
+        (
+            "The formula for the true class: y = 1, so 1 - s + s / C.",
+            "The true class gets its share of the uniform part as well.",
+        ),
+        Mistake(
+            "no_share",
+            0.9,
+            "the true class gets its share of the uniform part too: 1 - s + s/C, so that the "
+            "targets sum to 1",
+        ),
+        Mistake("others", 0.01, "that is the target of each other class, s/C"),
+        Mistake(
+            "others_alone",
+            0.1 / 9,
+            "s is shared by all C classes, the true one too; and the target of the true class is "
+            "asked for",
+        ),
+        Mistake("smoothing", 0.1, "that is s: the true class keeps 1 - s, plus its share s/C"),
+        Mistake("hard", 1, "that is the target without smoothing"),
+        Mistake("added", 1.01, "the targets must sum to 1: 1 is multiplied by 1 - s first"),
+        Mistake("subtracted", 0.89, "the share s/C is added, not taken away: 1 - s + s/C"),
+    ),
     choice(
         "regularisation",
         "What regularisation is",
