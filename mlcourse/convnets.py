@@ -152,13 +152,15 @@ class Residual(nn.Module):
 
 
 class MirrorAverage(nn.Module):
-    """Averages a model's logits over each image and its mirror image, for use at test time."""
+    """Averages a model's logits over each image and its mirror image, in evaluation mode only."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, X: Tensor) -> Tensor:
+        if self.training:
+            return self.model(X)
         return (self.model(X) + self.model(X.flip(3))) / 2
 
 

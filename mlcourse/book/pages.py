@@ -178,6 +178,29 @@ def ladder_text() -> str:
     return _trainings("ladder")
 
 
+def speed_text() -> str:
+    """The table of the fastest trainings, or a sentence when none was run."""
+    record = _record("speed")
+    if record is None:
+        return "Not measured yet, for want of a GPU: run `python book/experiments/speed.py`."
+    rows = [
+        f"Images: {record['data']}. Arithmetic in {record['precision']}.\n",
+        "| goal | epochs | seeds | seconds of training | test (%) | lowest (%) |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    rows += [_fast_training(name, runs) for name, runs in by_name(record).items()]
+    return "\n".join(rows) + _measured(record)
+
+
+def _fast_training(name: str, runs: list[dict[str, Any]]) -> str:
+    seconds = statistics.median(sum(epoch["seconds"] for epoch in run["epochs"]) for run in runs)
+    tests = [run["epochs"][-1]["test_accuracy"] for run in runs]
+    return (
+        f"| {name} | {runs[0]['setting']['epochs']} | {len(runs)} | {seconds:.1f} "
+        f"| **{_percent(tests)}** | {100 * min(tests):.1f} |"
+    )
+
+
 def _trainings(name: str) -> str:
     """A row for each name of a run, in the order of the file's settings."""
     record = _record(name)
@@ -289,6 +312,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "ladder": ladder_text,
     "lr_batch_grid": lr_batch_grid_text,
     "by_hand_step": by_hand_step_text,
+    "speed": speed_text,
     "loader": loader_text,
 }
 

@@ -256,7 +256,10 @@ def trained(*tests: float) -> dict:
                 "setting": setting,
                 "seed": seed,
                 "diverged": False,
-                "epochs": [{}, {"train_accuracy": 0.75, "test_accuracy": test}],
+                "epochs": [
+                    {"seconds": 2.25},
+                    {"seconds": 1.25, "train_accuracy": 0.75, "test_accuracy": test},
+                ],
             }
             for seed, test in enumerate(tests)
         ],
@@ -323,6 +326,12 @@ def trained(*tests: float) -> dict:
             trained(0.61),
             "| plain | 2 | 1 |  | 75.0 | **61.0** | 60 |",
         ),
+        (
+            "speed",
+            pages.speed_text,
+            trained(0.91, 0.93),
+            "| plain | 2 | 2 | 3.5 | **92.0 ± 1.4** | 91.0 |",
+        ),
     ],
 )
 def test_a_result_is_a_table_with_its_origin_or_a_sentence(
@@ -334,7 +343,7 @@ def test_a_result_is_a_table_with_its_origin_or_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pages, "RESULTS", tmp_path)
-    assert generated().startswith("Not measured yet: run `")
+    assert re.match(r"Not measured yet.*: run `", generated())
     record = {"date": "2026-01-02", "command": "make it", "machine": {"cores": "2 cores"}}
     (tmp_path / f"{name}.json").write_text(json.dumps(record | content), encoding="utf-8")
     lines = generated().splitlines()

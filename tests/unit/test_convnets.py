@@ -232,11 +232,12 @@ def test_a_residual_whose_branch_is_zero_is_the_identity():
 def test_the_mirror_average_is_the_same_for_the_mirror_image():
     model = small_resnet(width=8).eval()
     X = images(6)
-    both = MirrorAverage(model)
+    both = MirrorAverage(model).eval()
     torch.testing.assert_close(both(X), both(X.flip(3)))
     assert not torch.allclose(model(X), model(X.flip(3)))
     torch.testing.assert_close(both(X), (model(X) + model(X.flip(3))) / 2)
-    model.train()
+    both.train()
+    torch.testing.assert_close(both(X), model(X))  # in training an image counts once
     evaluate(both, [(X, torch.zeros(6, dtype=torch.int64))])
     assert model.training
 
