@@ -63,6 +63,13 @@ def follow_call(
     return None if layer is None else follow(layer, joined)
 
 
+def has_no_products(function: Callable[..., Any]) -> bool:
+    """Say whether a function is known to do no matrix product and no convolution."""
+    name = getattr(function, "__name__", "").strip("_")
+    simple = _BY_POSITION | _RESHAPES | _REDUCTIONS | _OVER_CHANNELS | _CUTS | {"cat", "concat"}
+    return name in simple or name in _POOLS or name in _ADAPTIVE
+
+
 def _dim(args: Sequence[Any], kwargs: dict[str, Any], name: str) -> int | None:
     place = 2 if name in _CUTS else 1
     return kwargs.get("dim", args[place] if len(args) > place else 0)

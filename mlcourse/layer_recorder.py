@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from mlcourse.function_fields import follow_call
+from mlcourse.function_fields import follow_call, has_no_products
 from mlcourse.layer_arithmetic import (
     Size,
     layer_macs,
@@ -52,12 +53,12 @@ def record(model: nn.Module, size: Size) -> list[tuple[Row, nn.Module]]:
     layer cannot take its input.
     """
     try:
-        return _Recorder(_without_data(model), size, "meta").run()
+        return _run(lambda: _Recorder(_without_data(model), size, "meta")).rows
     except (RuntimeError, TypeError, NotImplementedError):
         pass
     place = next((p.device for p in model.parameters()), torch.device("cpu"))
     try:
-        return _Recorder(copy.deepcopy(model).eval(), size, place).run()
+        return _run(lambda: _Recorder(copy.deepcopy(model).eval(), size, place)).rows
     except (RuntimeError, TypeError, NotImplementedError, IndexError) as problem:
         reason = " ".join(str(problem).split())
         raise ValueError(
@@ -68,9 +69,20 @@ def record(model: nn.Module, size: Size) -> list[tuple[Row, nn.Module]]:
 
 def output_field(model: nn.Module, size: Size) -> Field | None:
     """Return what the positions of a model's output see of an input of `size`."""
-    recorder = _Recorder(_without_data(model), size, "meta")
-    recorder.run()
-    return recorder.output
+    return _run(lambda: _Recorder(_without_data(model), size, "meta")).output
+
+
+def _run(make: Callable[[], _Recorder]) -> _Recorder:
+    """Run a recorder; another with torch's counter where functions may multiply too.
+
+    The counter's first use takes seconds, and networks of known layers need none.
+    """
+    recorder = make()
+    recorder.run(nullcontext())
+    if recorder.trace.may_multiply:
+        recorder = make()
+        recorder.run(recorder.flops)
+    return recorder
 
 
 def _without_data(model: nn.Module) -> nn.Module:
@@ -97,7 +109,8 @@ class _Recorder:
         self.ends: dict[int, Field | None] = {}  # the tensors that rows end with
         self.open: list[list[int]] = []  # of each module being run: flops before, and of children
 
-    def run(self) -> list[tuple[Row, nn.Module]]:
+    def run(self, counter: AbstractContextManager[Any]) -> None:
+        """Run the model, with torch's counter on or with nothing in its place."""
         dtype = next((p.dtype for p in self.model.parameters() if p.is_floating_point()), None)
         x = torch.zeros((_BATCH, *self.size), dtype=dtype, device=self.device)
         self.trace.keep(x, Field.of_input(self.size[1:]))
@@ -105,11 +118,10 @@ class _Recorder:
             module.register_forward_pre_hook(self._before(name))
             module.register_forward_hook(self._after(name))
         # With gradients on, attention takes no fused path that the counter cannot see.
-        with warnings.catch_warnings(), torch.enable_grad(), self.flops, self.trace:
+        with warnings.catch_warnings(), torch.enable_grad(), counter, self.trace:
             warnings.simplefilter("ignore")  # the model's own runs give them
             out = self.model(x)
         self.output = self.trace.field(out)
-        return self.rows
 
     def _before(self, name: str) -> Callable[..., None]:
         def check(module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -181,6 +193,7 @@ class _Trace(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
+        self.may_multiply = False
         self.paused = 0  # inside a layer that has a rule of its own
         self._fields: dict[int, Field | None] = {}
         self._alive: list[Tensor] = []  # so that no id is used again
@@ -204,6 +217,8 @@ class _Trace(TorchFunctionMode):
         out = func(*args, **kwargs)
         if self.paused:
             return out
+        if _tensors(out) and not has_no_products(func):
+            self.may_multiply = True
         inputs = [x for x in _tensors((args, kwargs)) if id(x) in self._fields]
         if inputs:
             known = [self._fields[id(x)] for x in inputs]
