@@ -287,7 +287,7 @@ shrunk_weight = 0.7374
 ### END SOLUTION
 
 # %% [markdown]
-# **Label smoothing** does not ask for probabilities of exactly 0 and 1, which no logits can reach. It mixes the one-hot target $y$ with the uniform distribution over the $C$ classes: $(1 - s)\, y + s / C$.
+# **Label smoothing** does not ask for probabilities of exactly 0 and 1, which no finite logits can reach. It mixes the one-hot target $y$ with the uniform distribution over the $C$ classes: $(1 - s)\, y + s / C$.
 #
 # **Question.** With $C = 10$ and $s = 0.1$, what is the target for the true class? A number.
 
@@ -444,7 +444,7 @@ def batch_norm_test(x, gamma, beta, mean, var, eps):
 # The backward pass gets $g$, the gradient of the loss with respect to the layer's output, and returns three gradients.
 #
 # 1. $\beta_c$ is added to every value of its channel and $\gamma_c$ multiplies every $\hat x$ of it. That gives their gradients, two sums.
-# 2. For the input, think of one channel at a time. Through $\gamma$ and the division by the standard deviation, $g$ arrives at $x$ multiplied by $\gamma / \sqrt{\sigma^2 + \varepsilon}$. But each $x$ of the channel also moves $\mu$ and $\sigma$, and through them *all* the outputs. If you add the same number to all inputs of a channel, $\hat x$ does not change at all; if you stretch them all about their mean, it hardly does (for $\varepsilon = 0$, not at all). So the gradient can have no part in these two directions: something has to be taken out of $g$ for each.
+# 2. For the input, think of one channel at a time. Through $\gamma$ and the division by the standard deviation, $g$ arrives at $x$ multiplied by $\gamma / \sqrt{\sigma^2 + \varepsilon}$. But each $x$ of the channel also moves $\mu$ and $\sigma$, and through them *all* the outputs. If you add the same number to all inputs of a channel, $\hat x$ does not change at all; if you stretch them all about their mean, it hardly does (for $\varepsilon = 0$, not at all). A gradient along either direction would therefore promise a change that does not come: something has to be taken out of $g$ for each.
 #
 # Work it out on paper, with the chain rule, before you type; it comes down to one line. No autograd here. You can test your formula against it in the cell after the check.
 
