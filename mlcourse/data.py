@@ -317,7 +317,7 @@ def _enlarge(digits: np.ndarray) -> np.ndarray:
     np.add.at(weights, (np.arange(32), place // 8), 8 - place % 8)
     np.add.at(weights, (np.arange(32), place // 8 + 1), place % 8)
     small = digits.astype(np.int64).reshape(-1, 8, 8)
-    return weights[:, :8] @ small @ weights[:, :8].T * 255 // (64 * 16)
+    return (weights[:, :8] @ small @ weights[:, :8].T * 255 // (64 * 16)).astype(np.uint8)
 
 
 def _blend(
@@ -331,9 +331,10 @@ def _blend(
         """A 32x32 window at a random place in each of the images (_, height, width, ...)."""
         windows = sliding_window_view(images, (32, 32), axis=(1, 2))
         top, left = (rng.randint(length, size=len(which)) for length in windows.shape[1:3])
-        return windows[which, top, left].astype(np.int32)
+        return windows[which, top, left]
 
     patches = cut(np.stack(sides), rng.randint(len(sides), size=len(chosen)))
     ink = cut(np.pad(digits, ((0, 0), (4, 4), (4, 4))), chosen)
-    strength = rng.randint(64, 193, size=(len(chosen), 1, 1))  # of 256
-    return np.abs(patches - (ink * strength // 256)[:, None]).astype(np.uint8)
+    strength = rng.randint(64, 193, size=(len(chosen), 1, 1)).astype(np.uint16)  # of 256
+    ink = (ink * strength // 256).astype(np.uint8)[:, None]
+    return np.maximum(patches, ink) - np.minimum(patches, ink)  # bytes have no negative difference
