@@ -86,6 +86,14 @@ def test_the_ends_are_torch_s(p, training):
     assert torch.equal(classic, x * (1 - p))
 
 
+@pytest.mark.parametrize("drawn", [0.0, 1 - 2**-24])
+def test_the_ends_hold_for_the_smallest_and_largest_number_drawn(monkeypatch, drawn):
+    x = normal(2, 2)
+    monkeypatch.setattr(regularization.torch, "rand", lambda *a, **k: torch.full((2, 2), drawn))
+    assert torch.equal(dropout(x, 0.0), x)
+    assert not dropout(x, 1.0).any()
+
+
 def test_a_generator_repeats_the_mask_and_leaves_torch_s_alone():
     x = normal(20, 20)
     state = torch.get_rng_state()

@@ -100,6 +100,7 @@ def test_evaluate_changes_nothing():
     model.train()
     model[1].eval()
     loader = Loader(X, y, 5, augment=[noisy], generator=generator(3))
+    np.random.randn()  # NumPy draws two normal numbers and keeps the second
     before, state = everything(model), loader.generator.get_state()
     first = training.evaluate(model, loader)
     assert_unchanged(before, model)
@@ -123,6 +124,15 @@ def test_evaluate_puts_the_modes_back_after_an_error():
     with pytest.raises(RuntimeError):
         training.evaluate(model, [(X[:4] / 255, y[:4]), (X[:4, :2] / 255, y[:4])])
     assert_unchanged(before, model)
+
+
+def test_evaluate_records_no_gradient():
+    X, y = examples()
+    model = small_cnn()
+    recorded = []
+    model.register_forward_hook(lambda module, inputs, out: recorded.append(out.requires_grad))
+    training.evaluate(model, Loader(X, y, 22))
+    assert recorded == [False]
 
 
 def test_evaluate_inside_no_grad_leaves_it_on():
@@ -206,6 +216,13 @@ def test_the_schedule_steps_after_each_batch_and_the_history_has_the_first_rate(
     assert schedule.last_epoch == 15
 
 
+def test_training_happens_in_training_mode():
+    model = small_cnn().eval()
+    training.train_model(model, Loader(*examples(), 5), sgd(model), epochs=2)
+    assert model.training
+    assert model[1].num_batches_tracked == 10
+
+
 def test_a_schedule_that_waits_for_a_metric_is_refused():
     model = small_cnn()
     optimizer = sgd(model)
@@ -238,6 +255,8 @@ def test_divergence_ends_the_training_and_the_history_says_so():
     calm = training.train_model(small := small_cnn(), loader, sgd(small), epochs=1)
     assert not calm.diverged
     assert not training.History().diverged
+    assert training.History(train_loss=[1.0, math.inf]).diverged
+    assert not training.History(train_loss=[math.inf, 1.0]).diverged
 
 
 def test_channels_last_is_kept():
