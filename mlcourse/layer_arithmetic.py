@@ -247,8 +247,20 @@ def _windowed_shape(layer: nn.Module, size: Size, made: tuple[Window, ...]) -> S
             f"it has kernels of its own for each place of {show(layer.input_size)} and no other "
             "size: make a new layer for this one"
         )
+    mode = getattr(layer, "padding_mode", "zeros")
     places = []
     for n, window in zip(size[1:], made, strict=True):
+        limit = {"reflect": n - 1, "circular": n}.get(mode, window.after)
+        if window.after > limit:
+            raise ValueError(
+                f"{mode} padding copies {window.after} of {n} positions and there are at most "
+                f"{limit} to copy: use less padding or a larger input"
+            )
+        if isinstance(layer, nn.AvgPool3d) and n < window.kernel:
+            raise ValueError(
+                f"torch wants at least {window.kernel} positions for its kernel, also with "
+                f"padding, and gets {n}: use a smaller kernel or a larger input"
+            )
         places.append(window.positions(n))
         if places[-1] < 1:
             raise ValueError(
@@ -339,6 +351,10 @@ def parameter_shapes(layer: nn.Module) -> dict[str, Size] | None:
     if isinstance(layer, (*BATCH_NORMS, nn.GroupNorm)):
         channels = layer.num_channels if isinstance(layer, nn.GroupNorm) else layer.num_features
         return {"weight": (channels,), "bias": (channels,)} if layer.affine else {}
+    if isinstance(layer, nn.LayerNorm):
+        own = {"weight": layer.weight, "bias": layer.bias}
+        shape = tuple(layer.normalized_shape)
+        return {name: shape for name, value in own.items() if value is not None}
     if isinstance(layer, (*ELEMENTWISE, nn.Flatten, *POOLS, *ADAPTIVE)):
         return {}
     return None

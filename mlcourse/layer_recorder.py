@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import torch
@@ -115,6 +116,9 @@ class _Recorder:
         x = torch.zeros((_BATCH, *self.size), dtype=dtype, device=self.device)
         self.trace.keep(x, Field.of_input(self.size[1:]))
         for name, module in self.model.named_modules():
+            if self.device == "meta" and has_formula(module):
+                # Torch's own forward would give the same shape, but its first use takes seconds.
+                module.forward = partial(_by_formula, module)  # type: ignore[method-assign]
             module.register_forward_pre_hook(self._before(name))
             module.register_forward_hook(self._after(name))
         # With gradients on, attention takes no fused path that the counter cannot see.
@@ -178,8 +182,15 @@ class _Recorder:
 
 
 def has_formula(module: nn.Module) -> bool:
-    """Say whether a module is a layer that computes what its class says, as torch defines it."""
-    return parameter_shapes(module) is not None
+    """Say whether a module is one of the layers whose output, parameters and MACs are known."""
+    return parameter_shapes(module) is not None and not getattr(module, "return_indices", False)
+
+
+def _by_formula(module: nn.Module, X: Tensor) -> Tensor:
+    """Return what a layer's forward would return, without data."""
+    shape = output_shape(module, X.shape[1:])
+    assert shape is not None
+    return X.new_empty((len(X), *shape))
 
 
 def _first_tensor(output: Any) -> Tensor | None:

@@ -105,6 +105,8 @@ def test_impossible_sizes_are_one_sentence(arguments, says):
         ([nn.Linear(48, 10)], (3, 4, 4), "put Flatten before it"),
         ([nn.BatchNorm2d(4)], (3, 4, 4), "takes 4 channels and gets 3"),
         ([nn.MaxPool2d(2, padding=2)], (3, 4, 4), "use less padding"),
+        ([nn.Conv1d(1, 1, 3, padding=4, padding_mode="reflect")], (1, 4), "at most 3 to copy"),
+        ([nn.AvgPool3d(4, padding=1)], (1, 3, 4, 7), "at least 4 positions for its kernel"),
         ([nn.ConvTranspose1d(1, 1, 1, padding=2)], (1, 3), "use less padding"),
         ([nn.Unflatten(1, (5, 5))], (24,), "does not run on an input of 24"),
     ],
@@ -226,6 +228,13 @@ class Written(nn.Module):
 def test_an_unknown_function_gives_no_number_rather_than_a_wrong_one(layer):
     rows = conv.summary([nn.Conv2d(1, 1, 3), layer, nn.Conv2d(1, 1, 3)], (1, 9, 9)).rows
     assert [row.receptive_field for row in rows] == [3, None, None]
+
+
+def test_norms_of_a_map_see_all_of_it():
+    layers = [nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Conv2d(4, 1, 3), nn.LayerNorm([1, 5, 6])]
+    rows = conv.summary(layers, (1, 9, 10)).rows
+    assert [row.receptive_field for row in rows] == [3, (9, 10), (9, 10), (9, 10)]
+    assert [row.parameters for row in rows] == [40, 8, 37, 60]
 
 
 def test_shared_and_uncalled_parameters():
