@@ -18,6 +18,19 @@ from torch import Tensor, nn
 STATS = ("running_mean", "running_var")
 
 
+class Log:
+    """What happened to a model; a copy of the model writes into the same log."""
+
+    def __init__(self) -> None:
+        self.random = torch.get_rng_state()
+        self.batches: list[int] = []
+        self.modes: list[list[bool]] = []
+        self.recorded = False
+
+    def __deepcopy__(self, memo: Any) -> Log:
+        return self
+
+
 class SeededDropout(nn.Dropout):
     """Inverted dropout with a generator of its own: the same masks in the same order each time."""
 
@@ -37,10 +50,7 @@ class SmallCNN(nn.Module):
 
     def __init__(self, state: Mapping[str, Tensor], dropout: float) -> None:
         super().__init__()
-        self.random = torch.get_rng_state()
-        self.batches: list[int] = []
-        self.modes: list[list[bool]] = []
-        self.recorded = False
+        self.log = Log()
         filters, channels, size, _ = state["conv.weight"].shape
         classes, inputs = state["head.weight"].shape
         with torch.random.fork_rng(devices=[]):  # layers draw weights, which are replaced
@@ -55,10 +65,11 @@ class SmallCNN(nn.Module):
             self.head = nn.Linear(inputs, classes)
 
     def forward(self, X: Tensor) -> Tensor:
-        self.batches.append(len(X))
-        self.modes.append([module.training for module in self.modules()])
-        self.recorded |= torch.is_grad_enabled()
-        return self.head(self.features(X).flatten(1))  # type: ignore[no-any-return]
+        logits: Tensor = self.head(self.features(X).flatten(1))
+        self.log.batches.append(len(X))
+        self.log.modes.append([module.training for module in self.modules()])
+        self.log.recorded |= logits.requires_grad
+        return logits
 
 
 def small_cnn(state: Mapping[str, Tensor], mode: str = "train", dropout: float = 0.5) -> SmallCNN:
@@ -82,29 +93,44 @@ def small_cnn(state: Mapping[str, Tensor], mode: str = "train", dropout: float =
     return model
 
 
-def sgd(model: nn.Module, lr: float, momentum: float = 0.0) -> torch.optim.SGD:
-    """Return torch's SGD for the model's parameters."""
-    return torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
+class CountedSGD(torch.optim.SGD):
+    """torch's SGD, which counts its steps."""
+
+    steps = 0
+
+    def step(self, closure: Any = None) -> Any:
+        """Make a step and count it."""
+        self.steps += 1
+        return super().step(closure)
+
+
+def sgd(model: nn.Module, lr: float, momentum: float = 0.0) -> CountedSGD:
+    """Return SGD for the model's parameters; its `steps` are the number of steps so far."""
+    return CountedSGD(model.parameters(), lr=lr, momentum=momentum)
 
 
 def report(model: SmallCNN) -> dict[str, Any]:
-    """Return, as plain data, what happened to a model and what it is like now.
+    """Return, as plain data of its own, what happened to a model and what it is like now.
 
     `batches` are the sizes of the batches that it saw, `recorded` says whether autograd recorded
     one of them, `modes_seen` the modules' training flags in each pass and `modes` those of now, in
     the order of `modules()`, `drew` whether torch's global random numbers moved since the model was
-    made, `has_grads` whether a parameter holds a gradient.
+    made, `has_grads` whether a parameter holds a gradient, `learns` whether all still ask for one.
     """
+    log = model.log
     return {
-        "batches": list(model.batches),
-        "recorded": model.recorded,
-        "modes_seen": [list(modes) for modes in model.modes],
+        "batches": list(log.batches),
+        "recorded": log.recorded,
+        "modes_seen": [list(modes) for modes in log.modes],
         "modes": [module.training for module in model.modules()],
-        "drew": not torch.equal(model.random, torch.get_rng_state()),
+        "drew": not torch.equal(log.random, torch.get_rng_state()),
+        "learns": all(parameter.requires_grad for parameter in model.parameters()),
         "has_grads": any(parameter.grad is not None for parameter in model.parameters()),
-        "parameters": {name: value.detach() for name, value in model.named_parameters()},
+        "parameters": {name: value.detach().clone() for name, value in model.named_parameters()},
         "running": {
-            name: value for name, value in model.named_buffers() if name.rpartition(".")[2] in STATS
+            name: value.clone()
+            for name, value in model.named_buffers()
+            if name.rpartition(".")[2] in STATS
         },
     }
 

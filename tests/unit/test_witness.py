@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -97,13 +99,49 @@ def test_the_report_says_what_happened(state, images):
     )
 
 
+def test_a_copy_writes_into_the_same_log_and_changes_nothing_else(state, images):
+    model = small_cnn(state)
+    before = report(model)
+    twin = copy.deepcopy(model).eval()
+    with torch.no_grad():
+        twin(images[0])
+        twin.head.weight += 1
+    after = report(model)
+    assert after["batches"] == [6]
+    assert not any(after["modes_seen"][0])
+    assert all(after["modes"])
+    assert torch.equal(after["parameters"]["head.weight"], before["parameters"]["head.weight"])
+
+
+def test_a_report_does_not_change_afterwards(state, images):
+    model = small_cnn(state)
+    before = report(model)
+    with torch.no_grad():
+        model.head.weight += 1
+    model(images[0])
+    assert torch.equal(before["parameters"]["head.weight"], state["head.weight"])
+    assert torch.equal(before["running"]["features.norm.running_var"], state["norm.running_var"])
+    assert before["batches"] == []
+
+
+def test_the_report_says_that_parameters_learn_no_more(state, images):
+    model = small_cnn(state)
+    assert report(model)["learns"]
+    model.requires_grad_(False)(images[0])
+    assert not report(model)["learns"]
+    assert not report(model)["recorded"]
+
+
 def test_sgd_is_torchs_for_the_models_parameters(state, images):
     X, y = images
     model, twin = small_cnn(state), small_cnn(state)
     optimizer = sgd(model, 0.1)
     for network in (model, twin):
         nn.functional.cross_entropy(network(X), y).backward()
+    assert optimizer.steps == 0
     optimizer.step()
+    optimizer.step(lambda: optimizer.zero_grad())  # a closure that leaves no gradient
+    assert optimizer.steps == 2
     for one, other in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(one, other - 0.1 * other.grad)
 

@@ -39,7 +39,7 @@ def use_cnn(answer: Callable, classes: int, X: Tensor, seed: int) -> Any:
         raise NotData("it returns no nn.Module: nn.Sequential(...) makes one") from None
     model(X)  # lazy layers learn their sizes
     total = beside(answer, WITNESS, "fill")(model, seed)
-    return {"the number of parameters": f"{total:,}", "the logits": plain(model(X))}
+    return {"the number of parameters": f"{total:,}", "the output": plain(model(X))}
 
 
 def cnn_by(
@@ -154,6 +154,23 @@ build_cnn = Question(
             "conv2_padded",
             cnn_by(paddings=(2, 2, 0), inputs=256),
             "conv2 is padded: only conv1 has padding 2, and fc4 sees 1x1x64 numbers",
+        ),
+        Mistake(
+            "fc4_of_same_padding",
+            cnn_by(inputs=1024),
+            "fc4 expects 4x4x64 = 1024 inputs, which a padded conv2 and conv3 would give it: here "
+            "pool3 leaves 1x1x64",
+        ),
+        Mistake(
+            "fc4_before_pool3",
+            cnn_by(inputs=256),
+            "fc4 expects 2x2x64 = 256 inputs, as conv3 gives them: after pool3 they are 1x1x64",
+        ),
+        Mistake(
+            "same_with_64",
+            cnn_by(paddings=(2, 2, 2)),
+            "conv2 and conv3 are padded, so fc4 gets 4x4x64 numbers and not 64: only conv1 has "
+            "padding 2",
         ),
         Mistake(
             "no_padding",

@@ -6,6 +6,7 @@ The model is a `witness.small_cnn`, made in the process in which the answer live
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,6 +61,7 @@ def use_evaluate(
         "torch's random numbers": "drawn" if after["drew"] else "as they were",
         "the parameters": plain(after["parameters"]),
         "the parameters' gradients": "left behind" if after["has_grads"] else "none, as before",
+        "what the parameters do": "require gradients" if after["learns"] else "learn no more",
     }
 
 
@@ -213,7 +215,18 @@ def evaluate_with_backward(model: nn.Module, X: Tensor, y: Tensor, batch_size: i
     return evaluate_by(quiet=contextlib.nullcontext, loss_of=loss_of)(model, X, y, batch_size)
 
 
+def evaluate_frozen(model: nn.Module, X: Tensor, y: Tensor, batch_size: int) -> Result:
+    model.requires_grad_(False)
+    return evaluate_by(quiet=contextlib.nullcontext)(model, X, y, batch_size)
+
+
 # --- Right answers that look different ---------------------------------------------------------
+
+
+def evaluate_a_copy(model: nn.Module, X: Tensor, y: Tensor, batch_size: int) -> Result:
+    """A copy may be treated as one likes."""
+    twin = copy.deepcopy(model)
+    return evaluate_by(mode=left_in_eval, quiet=torch.inference_mode)(twin, X, y, batch_size)
 
 
 def evaluate_in_sums(model: nn.Module, X: Tensor, y: Tensor, batch_size: int) -> Result:
@@ -314,6 +327,12 @@ evaluate = Question(
             evaluate_by(quiet=contextlib.nullcontext),
             "autograd records the forward pass, which costs memory for nothing: eval() does not "
             "stop it, `with torch.no_grad():` does",
+        ),
+        Mistake(
+            "never_to_learn_again",
+            evaluate_frozen,
+            "requires_grad_(False) keeps the parameters from learning for good: "
+            "`with torch.no_grad():` stops the recording only as long as it lasts",
         ),
         Mistake(
             "backward",
@@ -418,6 +437,7 @@ evaluate = Question(
         Variant("sums, inference mode", evaluate_in_sums),
         Variant("all logits at once, as tensors", evaluate_all_logits),
         Variant("torch's DataLoader", evaluate_with_loader),
+        Variant("a copy of the model", evaluate_a_copy),
     ),
     hints=(
         "Before the loop: note (module, module.training) for each of model.modules(), then "

@@ -48,6 +48,7 @@ def use_train_epoch(
     model = beside(answer, WITNESS, "small_cnn")(state, mode)
     optimizer = beside(answer, WITNESS, "sgd")(model, *rates)
     start = generator.get_state()
+    before = beside(answer, WITNESS, "report")(model)["parameters"]
     loss = plain(answer(model, optimizer, X, y, batch_size, generator))
     after = beside(answer, WITNESS, "report")(model)
     mine = not torch.equal(generator.get_state(), start)
@@ -56,6 +57,7 @@ def use_train_epoch(
         "the trained parameters": plain(after["parameters"]),
         "the running statistics": plain(after["running"]),
         "the order": drawn(mine, after["drew"]),
+        "the optimiser": stepped(optimizer.steps, after["parameters"], before),
     }
 
 
@@ -64,6 +66,14 @@ def drawn(mine: bool, global_ones: bool) -> str:
     if global_ones:
         return "drawn from torch's own random numbers"
     return "drawn from the generator" if mine else "not drawn"
+
+
+def stepped(steps: int, parameters: State, before: State) -> str:
+    """Say what became of the optimiser that came in."""
+    changed = not all(torch.equal(parameters[name], before[name]) for name in before)
+    if steps:
+        return f"makes {steps} steps, and the parameters change" if changed else "changes nothing"
+    return "is not used, though the parameters change" if changed else "is not used"
 
 
 # --- Pieces of loops, right and wrong ----------------------------------------------------------
@@ -172,20 +182,23 @@ def batches_shuffled(N: int, size: int, generator: Generator) -> list[Tensor]:
     return [batches[i] for i in torch.randperm(len(batches), generator=generator)]
 
 
-def two_permutations(
-    model: nn.Module,
-    optimizer: Optimizer,
-    X: Tensor,
-    y: Tensor,
-    batch_size: int,
-    generator: Generator,
-) -> float:
-    one, other = (torch.randperm(len(X), generator=generator) for _ in range(2))
+def shuffled_first(labels_too: bool) -> Callable[..., Any]:
+    """An epoch over shuffled images beside labels in order, or shuffled another way."""
 
-    def along(N: int, size: int, generator: Generator) -> list[Tensor]:
-        return list(torch.arange(N).split(size))
+    def train_epoch(
+        model: nn.Module,
+        optimizer: Optimizer,
+        X: Tensor,
+        y: Tensor,
+        batch_size: int,
+        generator: Generator,
+    ) -> Any:
+        X = X[torch.randperm(len(X), generator=generator)]
+        if labels_too:
+            y = y[torch.randperm(len(y), generator=generator)]
+        return epoch_by(batches=in_order)(model, optimizer, X, y, batch_size, generator)
 
-    return epoch_by(batches=along)(model, optimizer, X[one], y[other], batch_size, generator)
+    return train_epoch
 
 
 def then_measured(*args: Any) -> Any:
@@ -210,6 +223,18 @@ def one_step(
     loss = epoch_by(steps=("loss", "backward"))(model, optimizer, X, y, batch_size, generator)
     optimizer.step()
     return loss
+
+
+def with_own_optimizer(
+    model: nn.Module,
+    optimizer: Optimizer,
+    X: Tensor,
+    y: Tensor,
+    batch_size: int,
+    generator: Generator,
+) -> Any:
+    own = torch.optim.SGD(model.parameters(), lr=0.01)
+    return epoch_by()(model, own, X, y, batch_size, generator)
 
 
 # --- Right answers that look different ---------------------------------------------------------
@@ -320,10 +345,21 @@ train_epoch = Question(
             "and the first has none: zero_grad(), backward(), step()",
         ),
         Mistake(
+            "no_step",
+            epoch_by(steps=("zero", "loss", "backward")),
+            "the parameters never change: call optimizer.step() after backward(), for each batch",
+        ),
+        Mistake(
+            "own_optimizer",
+            with_own_optimizer,
+            "the optimiser that comes in is not used: step with it, it has the learning rate and "
+            "remembers its momentum from epoch to epoch",
+        ),
+        Mistake(
             "never_stepped",
             epoch_by(steps=("loss", "backward", "zero", "step")),
-            "the parameters never change: call optimizer.step() after backward(), and zero_grad() "
-            "not between the two",
+            "step() finds no gradient, so the parameters never change: call it after backward(), "
+            "and zero_grad() not between the two",
         ),
         Mistake(
             "one_step",
@@ -374,12 +410,18 @@ train_epoch = Question(
         ),
         Mistake(
             "labels_not_shuffled",
-            epoch_by(take=lambda X, y, i: (X[i], y[: len(i)])),
+            shuffled_first(labels_too=False),
             "the images are shuffled and the labels are not: index both with the same permutation",
         ),
         Mistake(
+            "labels_of_the_first_batch",
+            epoch_by(take=lambda X, y, i: (X[i], y[: len(i)])),
+            "each batch gets the labels of the first images: index images and labels alike, "
+            "X[batch] and y[batch]",
+        ),
+        Mistake(
             "two_permutations",
-            two_permutations,
+            shuffled_first(labels_too=True),
             "images and labels are shuffled apart: index both with the same permutation",
         ),
         Mistake(
