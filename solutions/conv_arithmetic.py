@@ -487,9 +487,9 @@ features = nn.Sequential(
 )
 first, second = nn.Linear(32 * 2 * 2, 64), nn.Linear(64, 11)
 network = nn.Sequential(features, nn.Flatten(), first, nn.ReLU(), second)
-optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
-for _ in range(12):
-    for batch in torch.randperm(len(X), generator=generator).split(64):
+optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+for _ in range(20):
+    for batch in torch.randperm(len(X), generator=generator).split(128):
         optimizer.zero_grad()
         nn.functional.cross_entropy(network(X[batch]), y[batch]).backward()
         optimizer.step()
