@@ -3,10 +3,9 @@
     python book/experiments/speed.py --precision bfloat16
 
 A small residual network, one cycle of the learning rate, label smoothing, and
-crops and flips (and cut-out squares) made on the device. `seconds` is training
+images cropped and flipped (and cut out) on the device. `seconds` is training
 alone; a first, untimed step warms the device up. A test image is seen as it
-is and mirrored. On a CPU ten
-epochs take about half an hour.
+is and mirrored. On a CPU ten epochs take about half an hour.
 """
 
 import copy
