@@ -22,8 +22,8 @@ class Choices:
     momentum_lr: float = 0.05
     dropout: float = 0.1
     batch_norm_lr: float = 0.05
-    one_cycle_lr: float = 0.1
-    weight_decay: float = 5e-4
+    one_cycle_lr: float = 0.05
+    weight_decay: float = 2e-3
 
 
 def rungs(
