@@ -96,7 +96,7 @@ def by_torch(lr0: float, drop: float, epochs_drop: int, epochs: int) -> list[flo
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=epochs_drop, gamma=drop)
     found = []
     for _ in range(epochs):
-        found.append(schedule.get_last_lr()[0])
+        found.append(float(schedule.get_last_lr()[0]))
         optimizer.step()
         schedule.step()
     return found
