@@ -82,7 +82,7 @@ def train(run, images, options):
     setting = dict(run.setting)
     del setting["source_accuracy"]
     made = recipe.Recipe(**setting)
-    return recipe.train(made, images, run.seed, options.precision)
+    return recipe.train(made, images, run, options)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def train(run, images, options):
     """Train once, on what is left when some images are held out."""
     rest = images.hold_out(len(images.X_train) // 10)
     made = recipe.Recipe(**run.setting)
-    return recipe.train(made, rest, run.seed, options.precision)
+    return recipe.train(made, rest, run, options)
 
 
 if __name__ == "__main__":

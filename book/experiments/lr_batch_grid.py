@@ -44,7 +44,7 @@ def plan(options: running.Options) -> list[running.Run]:
 def train(run, images, options):
     """Train once."""
     made = recipe.Recipe(**run.setting)
-    return recipe.train(made, images, run.seed, options.precision)
+    return recipe.train(made, images, run, options)
 
 
 if __name__ == "__main__":

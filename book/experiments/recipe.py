@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from running import Options, Run
 from torch.nn.functional import cross_entropy
 
 from mlcourse import augmentation, preprocessing, training
@@ -38,9 +39,10 @@ class Recipe:
 
 
 def train(
-    recipe: Recipe, images: Images, seed: int, precision: str = "float32"
+    recipe: Recipe, images: Images, run: Run, options: Options
 ) -> training.History:
     """Train on the training images, and test after each epoch."""
+    seed = run.seed
     training.seed_everything(seed)
     device = training.device()
     images = images.to(device)
@@ -64,7 +66,8 @@ def train(
         loss=partial(cross_entropy, label_smoothing=recipe.label_smoothing),
         schedule=schedule(recipe, optimizer, len(batches)),
         evaluate_on={"test": test},
-        precision=precision,
+        checkpoint=options.checkpoint(run),
+        precision=options.precision,
         progress=False,
     )
 

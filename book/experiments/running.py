@@ -1,12 +1,14 @@
 """Trainings too long for a chapter: run them, keep each, go on after a stop.
 
-One JSON file an experiment. Each finished run is written at once, so that a
-stopped experiment goes on where it was when the same command is given again.
+One JSON file an experiment. Each finished run is written at once, and each
+epoch of an unfinished one is kept: a stopped experiment goes on where it was
+when the same command is given again.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import multiprocessing
@@ -48,6 +50,14 @@ class Options:
     precision: str
     out: Path
 
+    def checkpoint(self, run: Run) -> Path:
+        """Where the state of an unfinished run is kept."""
+        what = json.dumps([*_what(vars(run)), run.seed, self.precision])
+        key = hashlib.sha256(what.encode()).hexdigest()[:16]
+        folder = ROOT / "_build" / "experiments" / self.out.stem
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{key}.pt"
+
 
 Train = Callable[[Run, data.Images, Options], training.History]
 
@@ -74,6 +84,7 @@ def main(
             key=lambda run: (order.index(_what(run)), run["seed"])
         )
         _write(options.out, record)
+        options.checkpoint(run).unlink(missing_ok=True)
         print(_line(run, epochs), flush=True)
     return 0
 
@@ -128,7 +139,7 @@ def _started(
     if not path.is_file():
         return {**head, "runs": []}
     record = json.loads(path.read_text(encoding="utf-8"))
-    for what in ("command", "machine", "data", "precision"):
+    for what in ("machine", "data", "precision", "command"):
         if record[what] != head[what]:
             sys.exit(
                 f"{path.name} was made with another {what} ({record[what]}, "

@@ -77,6 +77,7 @@ def train(run, images, options):
         ),
         schedule=schedule,
         evaluate_on={"test": test},
+        checkpoint=options.checkpoint(run),
     )
 
 

@@ -88,6 +88,30 @@ def test_each_run_is_kept_and_none_is_done_twice(running, tmp_path: Path, capsys
     ]
 
 
+def test_a_stopped_run_goes_on_in_its_last_epoch(
+    load, running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And ends with the numbers of a run that was not stopped."""
+    monkeypatch.setattr(running, "ROOT", tmp_path)
+    recipe = load("recipe")
+    images = data.textured_digits().first(64, 32)
+    one = running.Run("one", {"lr": 0.1}, 0)
+    options = running._options("toy", ["--out", str(tmp_path / "toy.json")])
+
+    def trained(epochs: int) -> History:
+        made = recipe.Recipe(epochs=epochs, batch_size=32, crop=28, flip=True)
+        history = recipe.train(made, images, one, options)
+        history.pop("seconds")
+        return history
+
+    trained(1)
+    assert options.checkpoint(one).is_file()
+    resumed = trained(2)
+    options.checkpoint(one).unlink()
+    assert resumed == trained(2)
+    assert options.checkpoint(one) != options.checkpoint(running.Run("one", {"lr": 0.1}, 1))
+
+
 def test_a_loss_that_is_not_finite_is_null_and_called_diverged(running, tmp_path: Path) -> None:
     out = tmp_path / "toy.json"
 
