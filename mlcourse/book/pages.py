@@ -342,8 +342,16 @@ def leave_out_plumbing(doctree: nodes.document) -> None:
             code.children = [nodes.Text(text)]
 
 
+def link_by_label(doctree: nodes.document, slugs: dict[str, tuple[int, str, str]]) -> None:
+    """Let `page.md#label` reach each explicit label, `(label)=`; MyST knows only headings."""
+    for label, explicit in doctree.nametypes.items():
+        if explicit and (identifier := doctree.nameids.get(label)):
+            slugs.setdefault(label, (0, identifier, label))
+
+
 def _on_doctree_read(app: Any, doctree: nodes.document) -> None:
     leave_out_plumbing(doctree)
+    link_by_label(doctree, app.env.metadata[app.env.docname].setdefault("myst_slugs", {}))
 
 
 def _leave_out_thebe_script(

@@ -1,8 +1,9 @@
 """Executed twins of the chapters: `python -m mlcourse.book.twins [--check] [--force] [PATH...]`.
 
 A chapter is written in NAME.md (a MyST notebook). Its twin NAME.ipynb has the same cells, executed,
-with outputs. Only chapters whose text, quiz, boxes or references changed are run again; `--force`
-runs them all, `--check` runs nothing and exits 1 if a twin is behind its text.
+with outputs. Only chapters whose code changed are run again; where it is the text around the code,
+a quiz, a box or a reference, outputs stay and only the page elements are made anew. `--force` runs
+them all, `--check` runs nothing and exits 1 if a twin is behind its text.
 """
 
 import argparse
@@ -97,15 +98,57 @@ def is_current(path: Path) -> bool:
     return same_cells and made.metadata.get("mlcourse", {}).get("source") == source_hash(text)
 
 
+def refreshed(path: Path) -> NotebookNode | None:
+    """The chapter with the outputs of its twin, if all its code is what made them; else None."""
+    twin = path.with_suffix(".ipynb")
+    if not twin.is_file():
+        return None
+    notebook = read(path)
+    old, new = (_code(found) for found in (nbformat.read(twin, as_version=4), notebook))
+    if [(c.source, _plain(c)) for c in old] != [(c.source, _plain(c)) for c in new]:
+        return None
+    for was, cell in zip(old, new, strict=True):
+        cell.outputs, cell.execution_count = was.outputs, was.execution_count
+    _make_elements([cell for cell in new if _is_element(cell.source)], path)
+    return _checked(notebook, path)
+
+
+def _code(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _is_element(source: str) -> bool:
+    """Whether a cell makes a page element and does nothing else."""
+    body = ast.parse(_MAGIC.sub(r"\1pass", source)).body
+    return (
+        len(body) == 1
+        and isinstance(body[0], ast.Expr)
+        and isinstance(call := body[0].value, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in _ELEMENTS
+    )
+
+
+def _make_elements(cells: list[NotebookNode], path: Path) -> None:
+    """Run the cells that only make a page element, which need no cell before them."""
+    imports = nbformat.v4.new_code_cell(f"from mlcourse.book import {', '.join(_ELEMENTS)}")
+    counts = [cell.execution_count for cell in cells]
+    _run(nbformat.v4.new_notebook(cells=[imports, *cells], metadata=_METADATA), path)
+    for cell, count in zip(cells, counts, strict=True):
+        cell.execution_count = count
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = count
+
+
 def execute(path: Path) -> NotebookNode:
     """The chapter at `path`, run from its own folder; TwinError if a cell fails or warns."""
     notebook = read(path)
-    for cell in notebook.cells:
-        if link := TEXT_LINK.search(cell.source):
-            raise TwinError(
-                f"{path.name} links to {link[1]}.md: link to its twin, {link[1]}.ipynb, which is "
-                "what the book, Colab and JupyterLab open"
-            )
+    _run(notebook, path)
+    return _checked(notebook, path)
+
+
+def _run(notebook: NotebookNode, path: Path) -> None:
     client = NotebookClient(
         notebook,
         timeout=SECONDS_A_CELL,
@@ -120,7 +163,16 @@ def execute(path: Path) -> NotebookNode:
         raise TwinError(f"{path.name}: {error.ename}: {error.evalue}\n{error}") from None
     except CellTimeoutError:
         raise TwinError(f"{path.name}: a cell ran longer than {SECONDS_A_CELL} s") from None
+
+
+def _checked(notebook: NotebookNode, path: Path) -> NotebookNode:
+    """The notebook as a twin; TwinError if readers would see something that they should not."""
     for number, cell in enumerate(notebook.cells, start=1):
+        if link := TEXT_LINK.search(cell.source):
+            raise TwinError(
+                f"{path.name} links to {link[1]}.md: link to its twin, {link[1]}.ipynb, which is "
+                "what the book, Colab and JupyterLab open"
+            )
         for output in cell.get("outputs", []):
             if problem := output_problem(output):
                 raise TwinError(f"{path.name}, cell {number}: {problem}")
@@ -158,8 +210,10 @@ def _update(paths: list[Path], *, force: bool) -> int:
             continue
         start = time.perf_counter()
         try:
-            write(execute(path), path)
-            print(f"{path.name}: executed in {time.perf_counter() - start:.1f} s")
+            kept = None if force else refreshed(path)
+            write(kept or execute(path), path)
+            done = "outputs kept" if kept else f"executed in {time.perf_counter() - start:.1f} s"
+            print(f"{path.name}: {done}")
         except TwinError as error:
             print(error, file=sys.stderr)
             failures += 1

@@ -362,6 +362,16 @@ def test_plumbing_is_left_out_of_a_page() -> None:
     assert [block.astext() for block in page.findall(nodes.literal_block)] == ["print(1)", "x = 2"]
 
 
+def test_a_label_can_be_linked_as_a_heading_can() -> None:
+    page = new_document("page")
+    page += nodes.target(ids=["an-exercise"], names=["an_exercise"])
+    page.note_explicit_target(page.children[0])
+    slugs = {"a-heading": (1, "a-heading", "A heading")}
+    pages.link_by_label(page, slugs)
+    assert slugs["an_exercise"] == (0, "an-exercise", "an_exercise")
+    assert len(slugs) == 2
+
+
 def test_measured_results_say_where_and_when() -> None:
     for path in sorted(pages.RESULTS.glob("*.json")):
         content = path.read_text(encoding="utf-8")

@@ -45,6 +45,30 @@ def test_a_twin_is_made_once_and_again_when_the_text_changes(
     assert twins.main(["--check", str(path)]) == 1
 
 
+def test_new_text_keeps_the_outputs_and_makes_the_elements_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes = ("import time\nfrom mlcourse.book import mistake", "time.time_ns()")
+    box = 'mistake(\n    "p1-12"\n)'
+    path = _chapter(tmp_path, *codes, box)
+    twins.main([str(path)])
+    before = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    path.write_text(path.read_text(encoding="utf-8").replace("# A chapter", "# The chapter"))
+    # As if the box's text had been another one when the twin was made.
+    stale = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    stale.cells[3].outputs[0].data["text/html"] = "old"
+    twins.write(stale, path)
+    assert twins.main([str(path)]) == 0
+    assert "outputs kept" in capsys.readouterr().out
+    after = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    assert after.cells[0].source == "# The chapter"
+    assert after.cells[1:] == before.cells[1:]
+    assert twins.is_current(path)
+    twins.main(["--force", str(path)])
+    forced = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    assert forced.cells[2].outputs != before.cells[2].outputs
+
+
 def test_a_twin_is_behind_when_its_quiz_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
