@@ -268,8 +268,10 @@ def nothing_found(
             f"{place} holds notebooks without exercise folders: say whose exercise they are, "
             f"for instance with --exercise {known[0] if known else 'NAME'}"
         )
-    name = exercise or (known[0] if known else "NAME")
-    return f"{place} holds no submissions: put them at STUDENT/{name}/{name}.ipynb"
+    name = exercise or "EXERCISE"
+    where = f"put them at STUDENT/{name}/{name}.ipynb"
+    which = "" if exercise or not known else f", where EXERCISE is one of {', '.join(known)}"
+    return f"{place} holds no submissions: {where}{which}"
 
 
 # --- Names ----------------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ def test_wrong_usage_is_one_sentence(arguments: list[str], says: str) -> None:
 def test_a_folder_without_submissions_is_wrong_usage(tmp_path: Path) -> None:
     done = call("grade", str(tmp_path), "--out", str(tmp_path / "out"))
     assert done.returncode == 2
-    assert "STUDENT/by_hand/by_hand.ipynb" in done.stderr
+    assert "STUDENT/EXERCISE/EXERCISE.ipynb, where EXERCISE is one of" in done.stderr
+    assert "by_hand" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
