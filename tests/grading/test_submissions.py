@@ -211,8 +211,10 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_nothing_to_grade_is_wrong_usage(tmp_path: Path) -> None:
-    with pytest.raises(WrongUsage, match=r"STUDENT/by_hand/by_hand\.ipynb"):
+    with pytest.raises(WrongUsage, match=r"STUDENT/EXERCISE/EXERCISE\.ipynb.*by_hand"):
         find(tmp_path, KNOWN)
+    with pytest.raises(WrongUsage, match=r"STUDENT/by_hand/by_hand\.ipynb$"):
+        find(tmp_path, KNOWN, "by_hand")
     with pytest.raises(WrongUsage, match="there is no folder or zip"):
         find(tmp_path / "absent", KNOWN)
     with pytest.raises(WrongUsage, match="no exercise 'x'"):
