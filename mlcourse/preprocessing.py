@@ -77,7 +77,7 @@ class Standardise:
             value.to(X.device, dtype)[:, None, None]
             for value in (1 / (unit * self.std), -self.mean / self.std)
         )
-        return (X * scale).add_(shift)
+        return X.to(dtype, copy=True).mul_(scale).add_(shift)  # faster than X * scale for uint8
 
 
 def _of_bytes(X: Tensor) -> tuple[Tensor, Tensor]:
