@@ -20,7 +20,7 @@ class Choices:
     """What the rungs leave open, as `ladder_choices.py` found it best."""
 
     momentum_lr: float = 0.05
-    dropout: float = 0.1
+    dropout: float = 0.05
     batch_norm_lr: float = 0.05
     one_cycle_lr: float = 0.05
     weight_decay: float = 2e-3

@@ -17,7 +17,16 @@ from pybtex.database import parse_file
 
 from mlcourse import checks
 from mlcourse.__about__ import REPOSITORY
-from mlcourse.book import bibliography, errata, mistake, pages, quiz, quizzes, references
+from mlcourse.book import (
+    bibliography,
+    errata,
+    mistake,
+    pages,
+    quiz,
+    quizzes,
+    references,
+    result_tables,
+)
 from mlcourse.book.element import inline_html
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -271,26 +280,26 @@ def trained(*tests: float) -> dict:
     [
         (
             "run_times",
-            pages.run_times_text,
+            result_tables.run_times_text,
             {"chapters": [RUN]},
             "| [Forward](1_by_hand/2_forward.ipynb) | 12.3 | 20 | 3 | passed |",
         ),
-        ("gpu", pages.gpu_text, {"chapters": [RUN]}, "| **all** | **12.3** | | | |"),
+        ("gpu", result_tables.gpu_text, {"chapters": [RUN]}, "| **all** | **12.3** | | | |"),
         (
             "by_hand_step",
-            pages.by_hand_step_text,
+            result_tables.by_hand_step_text,
             {"cases": [STEP]},
             "| 64 | 1 | 100 | 180 | **1.80** | 2.50 |",
         ),
         (
             "grading",
-            pages.grading_text,
+            result_tables.grading_text,
             {"cases": [CASE]},
             "| other | 0.50 | 0.50 | 6 | **100** |",
         ),
         (
             "conv_summary",
-            pages.conv_summary_text,
+            result_tables.conv_summary_text,
             {
                 "versions": {"torch": "2"},
                 "cases": [
@@ -305,7 +314,7 @@ def trained(*tests: float) -> dict:
         ),
         (
             "loader",
-            pages.loader_text,
+            result_tables.loader_text,
             {
                 "rows": [{"way": "ours", "threads": 2, "workers": 0, "median": 400_123}],
                 "fastest": {"way": "v2 transforms", "workers": 2},
@@ -316,19 +325,19 @@ def trained(*tests: float) -> dict:
         ),
         (
             "ladder",
-            pages.ladder_text,
+            result_tables.ladder_text,
             trained(0.61, 0.63),
             "| plain | 2 | 2 |  | 75.0 ± 0.0 | **62.0 ± 1.4** | 60 |",
         ),
         (
             "lr_batch_grid",
-            pages.lr_batch_grid_text,
+            result_tables.lr_batch_grid_text,
             trained(0.61),
             "| plain | 2 | 1 |  | 75.0 | **61.0** | 60 |",
         ),
         (
             "speed",
-            pages.speed_text,
+            result_tables.speed_text,
             trained(0.91, 0.93),
             "| plain | 2 | 2 | 3.5 | **92.0 ± 1.4** | 91.0 |",
         ),
@@ -342,7 +351,7 @@ def test_a_result_is_a_table_with_its_origin_or_a_sentence(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pages, "RESULTS", tmp_path)
+    monkeypatch.setattr(result_tables, "RESULTS", tmp_path)
     assert re.match(r"Not measured yet.*: run `", generated())
     record = {"date": "2026-01-02", "command": "make it", "machine": {"cores": "2 cores"}}
     (tmp_path / f"{name}.json").write_text(json.dumps(record | content), encoding="utf-8")
@@ -373,7 +382,7 @@ def test_a_label_can_be_linked_as_a_heading_can() -> None:
 
 
 def test_measured_results_say_where_and_when() -> None:
-    for path in sorted(pages.RESULTS.glob("*.json")):
+    for path in sorted(result_tables.RESULTS.glob("*.json")):
         content = path.read_text(encoding="utf-8")
         for key in ("machine", "date", "command"):
             assert f'"{key}"' in content, f"{path.name} does not say its {key}"
