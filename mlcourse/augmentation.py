@@ -127,10 +127,16 @@ def mixup(
     if not alpha > 0:
         raise ValueError(f"alpha is {alpha}: the Beta distribution needs a positive number")
     X = to_float(X)
-    partner = torch.randperm(len(X), generator=generator, device=_where(X, generator)).to(X.device)
+    partner = random_order(X, generator)
     share = _beta(alpha, X, generator)
     mixed = X.lerp(take(X, partner), 1 - share.to(X.dtype).view(-1, 1, 1, 1))
     return mixed, Y.lerp(Y[partner], 1 - share.to(Y.dtype).view(-1, 1))
+
+
+def random_order(X: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Return the numbers of the images (N, ...) in a random order, on their device."""
+    where = _where(X, generator)
+    return torch.randperm(len(X), generator=generator, device=where).to(X.device)
 
 
 def take(X: Tensor, index: Tensor) -> Tensor:

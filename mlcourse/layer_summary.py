@@ -41,6 +41,8 @@ class Summary:
         lines.insert(1, "-" * (sum(widths) + 2 * len(widths) - 2))
         return "\n".join([*lines, "", *self._totals()])
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         head = "".join(f'<th style="text-align:{_side(i)}">{c}</th>' for i, c in _numbered)
         body = "".join(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from mlcourse.augmentation import take
+from mlcourse.augmentation import random_order, take
 from mlcourse.preprocessing import to_float
 
 
@@ -61,6 +61,4 @@ class Loader:
     def _order(self) -> Tensor:
         if not self.shuffle:
             return torch.arange(len(self.X), device=self.X.device)
-        where = self.generator.device if self.generator else self.X.device
-        order = torch.randperm(len(self.X), generator=self.generator, device=where)
-        return order.to(self.X.device)
+        return random_order(self.X, self.generator)

@@ -25,11 +25,11 @@ from mlcourse.layer_arithmetic import (
     BATCH_NORMS,
     ELEMENTWISE,
     TRANSPOSED,
-    Window,
     describe,
     rank_of,
     windows,
 )
+from mlcourse.window_arithmetic import Window
 
 Positions = np.ndarray
 Seen = tuple[Positions, Positions]

@@ -47,6 +47,7 @@ def test_the_course_cnn():
 def test_the_table_as_text_and_html():
     table = conv.summary(course_cnn("seed"), (3, 32, 32), examples=50_000)
     text, html = str(table), table._repr_html_()
+    assert repr(table) == text
     for piece in ("conv2", "64x12x12", "51,264", "7,372,800", "231,170", "50,000", "4.62"):
         assert piece in text
         assert piece in html
