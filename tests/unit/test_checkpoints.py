@@ -116,6 +116,7 @@ def assert_same(got, expected):
     [(schedule, "sgd", 3) for schedule in SCHEDULES] + [("cosine", "adam", None)],
 )
 @pytest.mark.parametrize("same_objects", [True, False])
+@pytest.mark.slow
 def test_resumed_training_is_bit_identical(
     tmp_path, schedule, optimizer, loader_seed, same_objects
 ):

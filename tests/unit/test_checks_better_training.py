@@ -222,6 +222,7 @@ def test_answers_written_in_other_ways_are_recognised():
     assert says("step_decay", as_the_source_prints) == "epochs_minus_drop"
 
 
+@pytest.mark.slow
 def test_a_covariance_divided_by_n_minus_1_is_recognised_in_a_mistake_too():
     def pca(X, eps):
         L, U = torch.linalg.eigh(torch.cov(X.T))

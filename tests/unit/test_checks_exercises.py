@@ -14,8 +14,18 @@ from mlcourse.checks.judge import Judge, observe
 
 SEEDS = (20260101, 7, 123456789)
 
+#: Their checks train networks; in `make check` each exercise's other tests must do.
+HEAVY = {
+    "four_ways": {"autograd_train", "nn_train", "optim_train"},
+    "train_a_cnn": {"build_cnn", "evaluate", "train_epoch"},
+    "better_training": {"zca"},
+}
 QUESTIONS = [
-    pytest.param(question, id=f"{name}.{question.name}")
+    pytest.param(
+        question,
+        id=f"{name}.{question.name}",
+        marks=[pytest.mark.slow] if question.name in HEAVY.get(name, ()) else [],
+    )
     for name in EXERCISES
     for question in load(name).questions
     if question.kind != "text"
@@ -29,7 +39,7 @@ def _seed():
     torch.manual_seed(0)
 
 
-@pytest.fixture(params=SEEDS)
+@pytest.fixture(params=[SEEDS[0], *(pytest.param(s, marks=pytest.mark.slow) for s in SEEDS[1:])])
 def seed(request):
     return request.param
 

@@ -232,6 +232,7 @@ def test_the_package_is_lazy_and_knows_its_version():
         _ = mlcourse.nothing
 
 
+@pytest.mark.slow
 def test_in_a_real_kernel_a_pass_is_a_box_and_a_failure_one_line():
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
