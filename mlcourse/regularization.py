@@ -1,5 +1,8 @@
 """Dropout, batch normalisation, max-norm and label smoothing, written out.
 
+The other means against overfitting and exploding gradients can be had from here too: penalties
+and their proximal steps, clipping, and early stopping.
+
 Activations are (N, C) or (N, C, H, W) with N examples and C features or channels. Results have
 the dtype and the device of what comes in, and follow torch's own definitions.
 """
@@ -10,6 +13,36 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from mlcourse.clipping import clip_by_norm_, clip_by_value_
+from mlcourse.early_stopping import EarlyStopping
+from mlcourse.penalties import (
+    elastic_net_penalty,
+    elastic_net_prox_,
+    l1_penalty,
+    l2_penalty,
+    shrink_,
+    soft_threshold_,
+)
+
+__all__ = [
+    "BatchNorm",
+    "BatchNormCache",
+    "EarlyStopping",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "clip_by_norm_",
+    "clip_by_value_",
+    "dropout",
+    "elastic_net_penalty",
+    "elastic_net_prox_",
+    "l1_penalty",
+    "l2_penalty",
+    "label_smoothing_cross_entropy",
+    "max_norm_",
+    "shrink_",
+    "soft_threshold_",
+]
 
 
 def dropout(

@@ -87,14 +87,16 @@ def fit(
     batch_size: int,
     generator: torch.Generator | None = None,
     evaluate: Callable[[], Numbers] | None = None,
+    stop: Callable[[History], bool] | None = None,
     progress: bool | None = None,
 ) -> History:
     """Train for some epochs of shuffled mini-batches and return what happened in each.
 
     `step(X_batch, Y_batch)` does one update and returns the batch's mean loss before it. The
     history gets `train_loss` (mean over the epoch's examples), `seconds` (of training alone) and
-    what `evaluate()` returns after each epoch. A bar shows on a terminal, or as `progress` says.
-    Raises ValueError when X and Y differ in length, are empty, or batch_size is below 1.
+    what `evaluate()` returns after each epoch. When `stop(history)`, asked after each epoch, is
+    true, the epoch was the last. A bar shows on a terminal, or as `progress` says. Raises
+    ValueError when X and Y differ in length, are empty, or batch_size is below 1.
     """
     check_batches(X, Y, batch_size)
     history = History()
@@ -102,6 +104,8 @@ def fit(
         for _ in range(epochs):
             _record(history, partial(_fit_epoch, step, X, Y, batch_size, generator), evaluate)
             advance(history)
+            if stop is not None and stop(history):
+                break
     return history
 
 
@@ -115,6 +119,7 @@ def train_model(
     schedule: LRScheduler | None = None,
     evaluate_on: Mapping[str, Batches] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    stop: Callable[[History], bool] | None = None,
     precision: Precision = "float32",
     progress: bool | None = None,
 ) -> History:
@@ -126,12 +131,14 @@ def train_model(
     weights move), `lr` (of the first parameter group, at the epoch's first update), `seconds` (of
     training alone), and for each name in `evaluate_on` what `evaluate` gives, `NAME_loss` and
     `NAME_accuracy`. An epoch whose loss is not finite is the last: `history.diverged` says so.
-    The model is left in training mode.
+    When `stop(history)`, asked after each epoch, is true, the epoch was the last, too: see
+    `EarlyStopping`. The model is left in training mode.
 
     With a `checkpoint` the state is written there after each epoch, and a run that finds the file
     continues where it ends: on a CPU bit for bit, if whatever is random in `batches` draws from
-    its attribute `generator` or from the generators of `seed_everything`. "bfloat16" and
-    "float16" (a GPU only, with the loss scaled) run the forward pass in torch's autocast.
+    its attribute `generator` or from the generators of `seed_everything`. It asks `stop` before
+    it continues, as the run may have been stopped. "bfloat16" and "float16" (a GPU only, with the
+    loss scaled) run the forward pass in torch's autocast.
 
     Raises ValueError when there are no batches (an iterator can be used once only: give a list or
     a loader), for a precision that the device lacks, for a schedule that waits for a metric, and
@@ -159,12 +166,17 @@ def train_model(
             for what, number in evaluate(model, held_out, precision=precision).items()
         }
 
+    def stopped() -> bool:
+        return stop is not None and history.epochs > 0 and stop(history)
+
     model.train()
+    done = stopped()
     with _bar(epochs, sys.stderr.isatty() if progress is None else progress) as advance:
-        while history.epochs < epochs and not history.diverged:
+        while history.epochs < epochs and not history.diverged and not done:
             _record(history, one_epoch, scores)
             if checkpoint is not None:
                 run.save(checkpoint, settings, history)
+            done = stopped()
             advance(history)
     return history
 
