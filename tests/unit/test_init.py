@@ -147,6 +147,13 @@ def test_memory_layout_does_not_change_the_numbers(rule):
     assert torch.equal(rule(W, generator=generator()), rule(V, generator=generator()))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_generator_on_the_cpu_gives_a_gpu_the_same_weights(rule):
+    W = rule(empty((4, 6)).cuda(), generator=generator())
+    assert torch.equal(W.cpu(), rule(empty((4, 6)), generator=generator()))
+
+
 @pytest.mark.parametrize("rule", [fans, *RULES.values()], ids=["fans", *RULES])
 @pytest.mark.parametrize("shape", [(), (3,), (0, 3), (3, 0)])
 def test_what_is_no_layer_s_weight_is_refused(rule, shape):
