@@ -113,7 +113,7 @@ FIGURES = {
         parts=("plot", "schedules"),
         controls=(
             Control("lr0", "rate lr₀ (highest)", -3.0, -0.8, 0.01, -1.0, log=True),
-            Control("k", "decay k", -2.0, 1.0, 0.01, -1.0, log=True, unit="/epoch"),
+            Control("k", "decay k", -2.0, 1.0, 0.01, -1.0, log=True, unit="per epoch"),
             Control("drop", "factor drop", 0.05, 1.0, 0.05, 0.3),
             Control("epochs_drop", "epochs_drop", 1, 30, 1, 15, unit="epochs"),
             Control("lr_min", "last rate lr_min", -6.0, -3.0, 0.01, -4.0, log=True),
@@ -130,7 +130,7 @@ _STYLE = """
 .mlcourse-interactive { margin: 16px 0; padding: 12px 16px; border-radius: 4px;
   border: 1px solid rgba(128, 128, 128, 0.4); }
 .mlcourse-interactive[data-live] .static { display: none; }
-.mlcourse-interactive .live label { display: grid; grid-template-columns: 10em 1fr 6em;
+.mlcourse-interactive .live label { display: grid; grid-template-columns: 10em 1fr 8em;
   gap: 0 12px; align-items: center; margin: 4px 0; max-width: 44em; }
 .mlcourse-interactive .live input { accent-color: #0072B2; margin: 0; }
 .mlcourse-interactive .live input[type=range] { width: 100%; min-width: 0; }

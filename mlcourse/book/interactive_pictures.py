@@ -38,7 +38,8 @@ def bowl(kappa: float) -> Floats:
     """The Hessian (2, 2) of the bowl: curvature 1 along ANGLE, and kappa across it."""
     cos, sin = math.cos(ANGLE), math.sin(ANGLE)
     axes = np.array([[cos, -sin], [sin, cos]])
-    return axes @ np.diag([1.0, kappa]) @ axes.T
+    hessian: Floats = axes @ np.diag([1.0, kappa]) @ axes.T
+    return hessian
 
 
 def descend(hessian: Floats, lr: float, alpha: float, steps: int) -> Floats:
@@ -62,7 +63,8 @@ def noise(count: int, seed: int = SEED) -> Floats:
     for i in range(12 * count):
         seed = (1664525 * seed + 1013904223) % 2**32
         uniform[i] = seed / 2**32
-    return uniform.reshape(count, 12).sum(axis=1) - 6
+    sums: Floats = uniform.reshape(count, 12).sum(axis=1)
+    return sums - 6
 
 
 def train(rate: Callable[[float], float]) -> tuple[Floats, Floats]:

@@ -363,11 +363,12 @@ def test_the_formula_has_the_numbers_put_in(chosen: Locator) -> None:
 def test_a_rate_that_falls_too_soon_never_arrives(chosen: Locator) -> None:
     chosen.get_by_role("radio", name="exponential").check()
     _move(chosen, k=-1.0)
-    assert "Arrived" in _words(chosen)
+    assert "The start is forgotten" in _words(chosen)
     assert _numbers(chosen)["gain"] > 1
     _move(chosen, k=0.0)
-    assert "Has not arrived" in _words(chosen)
+    assert "The start is not forgotten" in _words(chosen)
     assert _numbers(chosen)["left"] * DISTANCE > 1
+    assert _numbers(chosen)["gain"] < 1
 
 
 # --- The page around ---------------------------------------------------------------------------

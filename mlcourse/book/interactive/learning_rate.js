@@ -27,8 +27,8 @@ show("learning_rate", (changed) => {
     const factors = curvatures.map((curvature) => Math.abs(1 - lr * curvature));
     words.innerHTML = `<p>${verdict(lr, kappa, Math.max(...factors), best)}</p>` +
       table(["direction", "curvature λ", "each step multiplies by |1 − lr λ|"], [
-        ["flat", number("curvature_flat", 1), number("factor_flat", factors[0])],
-        ["steep", number("curvature_steep", kappa), number("factor_steep", factors[1])]]) +
+        ["flat, λ₁", number("curvature_flat", 1), number("factor_flat", factors[0])],
+        ["steep, λ₂", number("curvature_steep", kappa), number("factor_steep", factors[1])]]) +
       `<p>Stability limit 2/λ₂ = ${number("limit", limit)}. Best fixed lr in the long run: 2/(λ₁ + λ₂) = ${number("best", best)}: ` +
       `both factors are then (κ − 1)/(κ + 1) = ${number("best_factor", (kappa - 1) / (kappa + 1))}. ` +
       `Loss after ${STEPS} steps: ${number("loss", loss(curvatures, path.at(-1)))}.</p>`;

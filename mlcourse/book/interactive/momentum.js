@@ -9,7 +9,7 @@ const radius = (curvature, lr, alpha, nesterov) => {
     : { radius: (Math.abs(b) + Math.sqrt(discriminant)) / 2, swings: false, flips: b < 0 };
 };
 const motion = (one) =>
-  one.radius >= 1 ? "grows" : one.swings ? "swings about the minimum" : one.flips ? "changes side at each step" : "slides, no swing";
+  one.radius >= 1 ? "grows" : one.swings ? "swings" : one.flips ? "changes side at each step" : "slides, no swing";
 
 const optimum = (kappa, nesterov) => {
   const root = Math.sqrt(nesterov ? 3 * kappa + 1 : kappa), gap = nesterov ? 2 : 1;
@@ -22,7 +22,7 @@ const verdict = (radii, plain) => {
   const slowest = Math.max(...radii.map((one) => one.radius)), steps = number("steps_for_ten", stepsForTen(slowest));
   if (slowest >= 1) return "<strong>Diverges</strong>: a spectral radius is not below 1.";
   const flat = radii[0].radius > radii[1].radius + 1e-9, same = Math.abs(radii[0].radius - radii[1].radius) <= 1e-9;
-  return `<strong>Converges</strong>: the distance is divided by ten in about ${steps} steps; without momentum, at its best lr, in ${number("plain_steps", stepsForTen(plain))}. ` +
+  return `<strong>Converges</strong>: in the long run the distance is divided by ten in about ${steps} steps; without momentum, at its best lr, in ${number("plain_steps", stepsForTen(plain))}. ` +
     (same ? "Both directions are as fast as each other." : `The ${flat ? "flat" : "steep"} direction is the slower one.`);
 };
 
@@ -42,8 +42,8 @@ show("momentum", (changed) => {
     const limit = ((2 + 2 * alpha) / (nesterov ? 1 + 2 * alpha : 1)) / kappa;
     words.innerHTML = `<p>${verdict(radii, (kappa - 1) / (kappa + 1))}</p>` +
       table(["direction", "curvature λ", "spectral radius", "what it does"], [
-        ["flat", number("curvature_flat", 1), number("radius_flat", radii[0].radius), motion(radii[0])],
-        ["steep", number("curvature_steep", kappa), number("radius_steep", radii[1].radius), motion(radii[1])]]) +
+        ["flat, λ₁", number("curvature_flat", 1), number("radius_flat", radii[0].radius), motion(radii[0])],
+        ["steep, λ₂", number("curvature_steep", kappa), number("radius_steep", radii[1].radius), motion(radii[1])]]) +
       `<p>Effective step lr/(1 − α) = ${number("effective", lr / (1 - alpha))}. ` +
       `Stability limit of lr at this α: ${number("limit", limit)}. ` +
       `Best pair for ${nesterov ? "Nesterov" : "the heavy ball"}: lr = ${number("best_lr", best.lr)}, α = ${number("best_alpha", best.alpha)}, ` +

@@ -15,7 +15,7 @@ const SCHEDULES = {
   "step": {
     uses: ["lr0", "drop", "epochs_drop"], rate: (p, t) => p.lr0 * p.drop ** Math.floor(t / p.epochs_drop),
     formula: (p) => `lr(t) = ${text(p.lr0)} · ${text(p.drop)}<sup>⌊t / ${text(p.epochs_drop)}⌋</sup>`,
-    shows: "Each drop lowers the noise floor, and the distance falls to the next one.",
+    shows: "Each drop lowers the noise floor, and the distance falls towards it.",
   },
   "exponential": {
     uses: ["lr0", "k"], rate: (p, t) => p.lr0 * Math.exp(-p.k * t),
@@ -25,7 +25,7 @@ const SCHEDULES = {
   "cosine": {
     uses: ["lr0", "lr_min"], rate: (p, t) => cosine(p.lr0, p.lr_min, t / EPOCHS),
     formula: (p) => `lr(t) = ${text(p.lr_min)} + (${text(p.lr0)} − ${text(p.lr_min)}) (1 + cos(π t / ${EPOCHS})) / 2`,
-    shows: "High for half of the run, then a smooth fall that ends with the run.",
+    shows: "High for the first half, then a smooth fall. At the end the floor falls faster than the distance.",
   },
   "warm-up + cosine": {
     uses: ["lr0", "warmup", "lr_min"],
@@ -40,8 +40,8 @@ const SCHEDULES = {
       const low = p.lr0 / 25;
       return at <= peak ? cosine(low, p.lr0, at / peak) : cosine(p.lr0, low / 1e4, (at - peak) / (last - peak));
     },
-    formula: (p) => `cosines from ${text(p.lr0 / 25)} up to ${text(p.lr0)} in ${text(100 * p.pct_start)} % of the run, and down to ${text(p.lr0 / 25e4)}`,
-    shows: "Up and down once, each update with its own rate; it ends near zero, so almost no noise is left.",
+    formula: (p) => `lr(t): cosines from ${text(p.lr0 / 25)} up to ${text(p.lr0)} in ${text(100 * p.pct_start)} % of the run, and down to ${text(p.lr0 / 25e4)}`,
+    shows: "Up and down once. It ends near zero, too soon to forget the noise of the high rates: the distance stays above the last floor.",
   },
 };
 
@@ -73,9 +73,10 @@ const floor = (lr) => Math.sqrt(CURVATURES.reduce((sum, curvature) => sum + lr /
 
 const verdict = (run, constant) => {
   const start = (run.left * DISTANCE) / Math.sqrt(CURVATURES.length);
-  if (start > run.last / 2) return "<strong>Has not arrived</strong>: the rates were too small, in sum, to forget the start.";
-  return "<strong>Arrived</strong>: what is left of the distance is noise" +
-    (run === constant ? "." : `; the constant rate leaves ${number("gain", constant.last / run.last)} times as much.`);
+  const state = start > run.last / 2
+    ? "<strong>The start is not forgotten</strong>: it is much of the distance that is left, because the rates were too small, in sum"
+    : "<strong>The start is forgotten</strong>: what is left of the distance is noise";
+  return state + (run === constant ? "." : `. The constant rate leaves ${number("gain", constant.last / run.last)} times as much.`);
 };
 
 show("schedules", (changed) => {
