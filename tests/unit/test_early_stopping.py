@@ -103,6 +103,18 @@ def test_the_weights_are_a_copy_and_can_be_restored_again():
     assert model.weight.requires_grad
 
 
+def test_a_new_history_is_a_new_run():
+    model, stopping, _ = run([3, 1, 2])
+    history = History()
+    history.append(validation_loss=2.0)
+    model.weight.data.fill_(7)
+    assert not stopping(history)
+    assert (stopping.best_epoch, stopping.best) == (0, 2.0)
+    model.weight.data.fill_(8)
+    stopping.restore()
+    assert model.weight.item() == 7
+
+
 def test_it_does_not_touch_mode_gradients_or_optimizer():
     model, stopping, _ = run([3, 1, 2])
     model.weight.grad = torch.tensor(7.0)
