@@ -24,12 +24,18 @@ from nbformat import NotebookNode
 
 from mlcourse.book.bibliography import references
 from mlcourse.book.errata import mistake
+from mlcourse.book.interactive import interactive
 from mlcourse.book.quizzes import quiz
 from mlcourse.kernel import LANGUAGE_INFO
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 SECONDS_A_CELL = 120
-_ELEMENTS = {"mistake": mistake, "quiz": quiz, "references": references}
+_ELEMENTS = {
+    "interactive": interactive,
+    "mistake": mistake,
+    "quiz": quiz,
+    "references": references,
+}
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": LANGUAGE_INFO,
