@@ -100,6 +100,15 @@ def test_newton_goes_to_a_saddle_and_saddle_free_newton_leaves_it():
     assert away.stopped == "5 steps are done"
 
 
+def test_rounding_in_f_does_not_shorten_the_steps():
+    """Near the minimum of least squares f changes by less than its rounding, up or down."""
+    for seed in range(30):
+        A, b = normal(50, 4, seed=seed), 100 * normal(50, seed=seed + 50)
+        start = torch.linalg.lstsq(A, b[:, None]).solution[:, 0] + 1e-9 * normal(4, seed=seed)
+        trace = newton(lambda x, A=A, b=b: (A @ x - b).square().sum(), start, 9, line_search=True)
+        assert trace.gradients == trace.steps + 1
+
+
 def test_newton_stops_where_it_cannot_go_on():
     x = torch.tensor([0.3, 0.4], dtype=torch.float64)
     uphill = newton(saddle(), x, 5, line_search=True)
