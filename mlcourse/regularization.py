@@ -161,14 +161,15 @@ class BatchNorm(nn.Module):
 
 
 class _ByHand(torch.autograd.Function):
-    """Tells autograd to use our backward pass."""
+    """Tells autograd to use our backward pass, which it can differentiate again."""
 
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         out, cache = batch_norm_forward(x, gamma, beta, eps)
-        ctx.save_for_backward(*cache)
+        ctx.save_for_backward(x, beta, *cache)
+        ctx.eps = eps
         ctx.mark_non_differentiable(cache.mean, cache.var)
         return out, cache.mean, cache.var
 
@@ -176,7 +177,12 @@ class _ByHand(torch.autograd.Function):
     def backward(  # type: ignore[override]
         ctx: Any, grad: Tensor, grad_mean: Tensor, grad_var: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, None]:
-        return *batch_norm_backward(grad, BatchNormCache(*ctx.saved_tensors)), None
+        x, beta, *saved = ctx.saved_tensors
+        cache = BatchNormCache(*saved)
+        if torch.is_grad_enabled():
+            # For second derivatives the cache has to be a function of x; the saved one is constant.
+            _, cache = batch_norm_forward(x, cache.gamma, beta, ctx.eps)
+        return *batch_norm_backward(grad, cache), None
 
 
 def _axes(x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from mlcourse import regularization
@@ -224,6 +225,31 @@ def test_the_layer_is_torch_s_step_by_step(theirs, shape, settings):
             out.square().sum().backward()
         close(inputs[0].grad, inputs[1].grad)
     assert all(torch.equal(value, before[name]) for name, value in ours.state_dict().items())
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 4, 5)])
+def test_second_derivatives_through_the_layer_are_torch_s(shape):
+    x, gamma, beta = arguments(shape)
+    target, direction = normal(*shape, seed=3), normal(*shape, seed=4)
+
+    def ours(x, gamma, beta):
+        layer = BatchNorm(shape[1]).double()
+        parameters = {"weight": gamma, "bias": beta}
+        return functional_call(layer, parameters, x)
+
+    def theirs(x, gamma, beta):
+        return F.batch_norm(x, None, None, gamma, beta, training=True)
+
+    found = []
+    for batch_norm in (ours, theirs):
+        inputs = [t.clone().requires_grad_() for t in (x, gamma, beta)]
+        out = batch_norm(*inputs)
+        loss = (out.tanh() - target).square().sum()
+        grads = torch.autograd.grad(loss, inputs, create_graph=True)
+        slope = (grads[0] * direction).sum() + grads[1].square().sum() + grads[2].sum()
+        found.append(torch.autograd.grad(slope, inputs))
+    for mine, torch_s in zip(*found, strict=True):
+        close(mine, torch_s)
 
 
 def test_at_test_time_an_output_does_not_depend_on_the_rest_of_the_batch():
