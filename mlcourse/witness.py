@@ -1,6 +1,8 @@
 """Small networks that notice how they are used, to test an evaluation or a training loop on.
 
-`small_cnn` makes one, `report` tells what happened to it. Nothing here depends on the global
+`small_cnn` makes one, `report` tells what happened to it; `Epochs` is a training that runs by a
+script, `differentiate` finds the gradients of a function, `Bowl` is the gradient of one that is
+known, and `optimise` lets an optimiser step. Nothing here depends on the global
 random numbers: dropout draws its masks from a generator of its own.
 """
 
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -152,3 +154,97 @@ def fill(model: nn.Module, seed: int) -> int:
             parameter.copy_(values)
         total += parameter.numel()
     return total
+
+
+class Epochs:
+    """A training by a script: each call adds 1 to all of a model's numbers, and returns a loss.
+
+    It does so in place, as an optimiser would, and to the buffers as well. `losses` are returned
+    one after the other, and `calls` counts; `loads` counts how often the model was given a state
+    by load_state_dict. A call after the last loss raises RuntimeError.
+    """
+
+    def __init__(self, model: nn.Module, losses: Sequence[float]) -> None:
+        self.model, self.losses, self.calls, self.loads = model, list(losses), 0, 0
+        model.register_load_state_dict_post_hook(self._count_load)
+
+    def _count_load(self, *args: Any) -> None:
+        self.loads += 1
+
+    def __call__(self) -> float:
+        """Train for an epoch and return the validation loss after it."""
+        if self.calls == len(self.losses):
+            raise RuntimeError(f"train_epoch was called more than {self.calls} times")
+        with torch.no_grad():
+            for value in self.model.state_dict().values():  # these share the model's memory
+                value.add_(1)
+        self.calls += 1
+        return self.losses[self.calls - 1]
+
+
+def differentiate(
+    function: Callable[..., Any], tensors: Sequence[Tensor], *args: Any
+) -> dict[str, Any]:
+    """Return the `value` of function(tensors, *args) and its `gradients` by autograd.
+
+    The function gets copies of the tensors that ask for gradients. `gradients` has one tensor for
+    each of them, zeros where the value does not depend on it, and is None where the value is no
+    number that autograd could follow back.
+    """
+    leaves = [tensor.clone().requires_grad_() for tensor in tensors]
+    value = function(leaves, *args)
+    if not isinstance(value, Tensor) or value.dim() or not value.requires_grad:
+        return {"value": value, "gradients": None}
+    found = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
+    return {"value": value.detach(), "gradients": list(found)}
+
+
+class Bowl:
+    """The gradient of a bowl: at each entry, the curvature times the distance from the centre.
+
+    `curvatures`, `centre` and the point of a call are dicts of tensors with the same names.
+    """
+
+    def __init__(self, curvatures: Mapping[str, Tensor], centre: Mapping[str, Tensor]) -> None:
+        self.curvatures, self.centre = curvatures, centre
+
+    def __call__(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the gradient at a point, a new dict."""
+        return {
+            name: curvature * (params[name] - self.centre[name])
+            for name, curvature in self.curvatures.items()
+        }
+
+
+def optimise(
+    make: Callable[..., torch.optim.Optimizer],
+    groups: Sequence[Mapping[str, Any]],
+    grads: Sequence[Sequence[Tensor | None]],
+    factors: Sequence[float],
+    *settings: Any,
+) -> dict[str, Any]:
+    """Make an optimiser, let it step with gradients that are given, and return what it did.
+
+    Each group has a list of values, "params", and perhaps settings of its own; there is one
+    parameter for each value. Step t takes grads[t], one for each parameter of all groups or None,
+    after the rate of every group has been multiplied by factors[t], as a schedule does. `places`
+    are the parameters after each step, `grads_kept` says whether the gradients are what they were.
+    """
+    made = [
+        {**group, "params": [nn.Parameter(value.clone()) for value in group["params"]]}
+        for group in groups
+    ]
+    params = [p for group in made for p in group["params"]]
+    optimizer = make(made, *settings)
+    places, kept = [], True
+    for given, factor in zip(grads, factors, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] *= factor
+        for p, grad in zip(params, given, strict=True):
+            p.grad = None if grad is None else grad.clone()
+        optimizer.step()
+        for p, grad in zip(params, given, strict=True):
+            kept &= (p.grad is None) == (grad is None)
+            kept &= p.grad is None or grad is None or torch.equal(p.grad, grad)
+        places.append([p.detach().clone() for p in params])
+    return {"places": places, "grads_kept": kept}

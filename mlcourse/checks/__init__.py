@@ -7,7 +7,14 @@ import importlib
 from mlcourse.checks.declare import Exercise, Forbidden, Mistake, Question, Variant
 
 #: Every exercise of the course, in the order of the book.
-EXERCISES = ("by_hand", "four_ways", "conv_arithmetic", "train_a_cnn", "better_training")
+EXERCISES = (
+    "by_hand",
+    "four_ways",
+    "conv_arithmetic",
+    "train_a_cnn",
+    "better_training",
+    "regularisation",
+)
 
 
 def load(name: str) -> Exercise:

@@ -10,7 +10,15 @@ from torch import nn
 
 from mlcourse.checks.train_a_cnn_questions.shared import draw_images, draw_state
 from mlcourse.convnets import course_cnn
-from mlcourse.witness import SeededDropout, fill, report, sgd, small_cnn
+from mlcourse.witness import (
+    Epochs,
+    SeededDropout,
+    differentiate,
+    fill,
+    report,
+    sgd,
+    small_cnn,
+)
 
 
 @pytest.fixture
@@ -158,3 +166,38 @@ def test_fill_depends_on_shapes_and_the_seed_alone():
     fill(first, 6)
     assert not torch.equal(first.conv2.weight, before)
     assert first.conv2.weight.std().item() == pytest.approx((2 / 800) ** 0.5, rel=0.02)
+
+
+def test_epochs_change_every_number_in_place_and_follow_the_script(state):
+    model, twin = small_cnn(state), small_cnn(state)
+    train, again = Epochs(model, [3.0, 1.0, 2.0]), Epochs(twin, [3.0, 1.0, 2.0])
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    shared = model.state_dict()
+    assert [train() for _ in range(2)] == [3.0, 1.0]
+    assert train.calls == 2
+    for name, value in model.state_dict().items():
+        assert (value != kept[name]).all()
+        assert torch.equal(value, shared[name])
+    assert train() == 2.0
+    assert train.loads == 0
+    model.load_state_dict(shared)  # the model's own tensors, so nothing changes
+    assert train.loads == 1
+    assert [again() for _ in range(3)] == train.losses
+    assert all(map(torch.equal, model.state_dict().values(), twin.state_dict().values()))
+    with pytest.raises(RuntimeError, match="more than 3 times"):
+        train()
+
+
+def test_differentiate_returns_the_value_and_a_gradient_for_each_tensor():
+    a, b = torch.tensor([1.0, -2.0]), torch.ones(2, 3)
+    found = differentiate(lambda tensors, k: k * tensors[0].square().sum(), [a, b], 3.0)
+    assert found["value"] == 15.0
+    assert not found["value"].requires_grad
+    assert torch.equal(found["gradients"][0], 6 * a)
+    assert torch.equal(found["gradients"][1], torch.zeros(2, 3))
+    assert not a.requires_grad
+
+
+@pytest.mark.parametrize("function", [lambda t: t[0].sum().item(), lambda t: 2 * t[0], len])
+def test_differentiate_says_when_there_is_no_gradient(function):
+    assert differentiate(function, [torch.ones(2)])["gradients"] is None

@@ -1,0 +1,1 @@
+"""The questions of the exercise `regularisation`: functions by subject, and its text."""
