@@ -16,8 +16,9 @@ from mlcourse import data
 from mlcourse.training import History
 
 FOLDER = Path(__file__).resolve().parents[2] / "book" / "experiments"
+#: The scripts that train networks on images; critical_points searches for points instead.
 SCRIPTS = sorted(
-    path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")
+    path.stem for path in FOLDER.glob("*.py") if "running.main(" in path.read_text(encoding="utf-8")
 )
 
 
@@ -179,3 +180,19 @@ def test_a_rehearsal_runs_and_is_not_repeated(script: str, tmp_path: Path) -> No
         assert 0 <= run["epochs"][-1]["test_accuracy"] <= 1
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"{len(record['runs'])} runs done, 0 to do" in again.stdout
+
+
+def test_a_rehearsal_of_the_search_for_critical_points(tmp_path: Path) -> None:
+    out = tmp_path / "critical_points.json"
+    command = [sys.executable, str(FOLDER / "critical_points.py"), "--quick", "--out", str(out)]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    record = json.loads(out.read_text(encoding="utf-8"))
+    assert [(run["hidden"], run["seed"]) for run in record["runs"]] == [(4, 0), (6, 0)]
+    tolerance = record["setting"]["tolerance"]
+    for search in itertools.chain(*(run["searches"] for run in record["runs"])):
+        assert (search["ended"] == "found") == (search["gradient_norm"] <= tolerance)
+        assert 0 <= search["index"] <= 1
+    before = out.read_bytes()
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "2 runs done, 0 to do" in again.stdout
+    assert out.read_bytes() == before
