@@ -13,6 +13,7 @@ EXERCISES = (
     "conv_arithmetic",
     "train_a_cnn",
     "better_training",
+    "optimisers",
     "regularisation",
 )
 

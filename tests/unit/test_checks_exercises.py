@@ -267,12 +267,23 @@ class LyingModule(torch.nn.Module):
         return lying(self.model(X))
 
 
+class LyingOptimizer(torch.optim.Optimizer):
+    def __init__(self, optimizer):
+        self.param_groups = optimizer.param_groups
+
+    def step(self):
+        for p in (p for group in self.param_groups for p in group["params"]):
+            p.data = lying(p.data)
+
+
 def lying(value):
     """The shape of a right result, with wrong numbers that claim to be right."""
     if isinstance(value, torch.Tensor):
         return torch.full_like(value, 0.123).as_subclass(LyingTensor)
     if isinstance(value, torch.nn.Module):
         return LyingModule(value)
+    if isinstance(value, torch.optim.Optimizer):
+        return LyingOptimizer(value)
     if isinstance(value, float):
         return LyingFloat(0.123)
     if type(value) is int:
