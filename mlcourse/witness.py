@@ -248,3 +248,18 @@ def optimise(
             kept &= p.grad is None or grad is None or torch.equal(p.grad, grad)
         places.append([p.detach().clone() for p in params])
     return {"places": places, "grads_kept": kept}
+
+
+class Quartic:
+    """The function f(x) = x . A x / 2 + b . x + sum of c x^4 / 4 of a vector x (n,).
+
+    A is (n, n), symmetric, b and c are (n,). The gradient is A x + b + c x^3, and the Hessian
+    A + diag(3 c x^2).
+    """
+
+    def __init__(self, A: Tensor, b: Tensor, c: Tensor) -> None:
+        self.A, self.b, self.c = A, b, c
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return f(x), a 0-dimensional tensor."""
+        return (x * (self.A @ x / 2 + self.b + self.c * x**3 / 4)).sum()

@@ -11,10 +11,13 @@ from torch import nn
 from mlcourse.checks.train_a_cnn_questions.shared import draw_images, draw_state
 from mlcourse.convnets import course_cnn
 from mlcourse.witness import (
+    Bowl,
     Epochs,
+    Quartic,
     SeededDropout,
     differentiate,
     fill,
+    optimise,
     report,
     sgd,
     small_cnn,
@@ -201,3 +204,59 @@ def test_differentiate_returns_the_value_and_a_gradient_for_each_tensor():
 @pytest.mark.parametrize("function", [lambda t: t[0].sum().item(), lambda t: 2 * t[0], len])
 def test_differentiate_says_when_there_is_no_gradient(function):
     assert differentiate(function, [torch.ones(2)])["gradients"] is None
+
+
+def test_a_quartic_has_the_gradient_and_the_hessian_that_it_says():
+    generator = torch.Generator().manual_seed(0)
+    A, b, c, x = (
+        torch.randn(shape, generator=generator, dtype=torch.float64)
+        for shape in ((3, 3), (3,), (3,), (3,))
+    )
+    A = A + A.T
+    f = Quartic(A, b, c)
+    gradient = torch.func.grad(f)(x)
+    torch.testing.assert_close(gradient, A @ x + b + c * x**3, rtol=1e-12, atol=1e-12)
+    hessian = torch.func.hessian(f)(x)
+    torch.testing.assert_close(hessian, A + torch.diag(3 * c * x**2), rtol=1e-12, atol=1e-12)
+
+
+def test_a_bowl_is_the_gradient_of_its_quadratic():
+    point = {"a": torch.tensor([1.0, 2.0]).double(), "b": torch.tensor([[-1.0]]).double()}
+    curvatures = {"a": torch.tensor([0.5, 3.0]).double(), "b": torch.tensor([[2.0]]).double()}
+    centre = {name: torch.full_like(value, 0.25) for name, value in point.items()}
+    leaves = {name: value.clone().requires_grad_() for name, value in point.items()}
+    height = sum((curvatures[n] * (p - centre[n]) ** 2).sum() / 2 for n, p in leaves.items())
+    height.backward()
+    for name, slope in Bowl(curvatures, centre)(point).items():
+        torch.testing.assert_close(slope, leaves[name].grad)
+
+
+def test_optimise_lets_an_optimiser_step_as_a_training_loop_does():
+    """With groups, a rate that changes, a gradient that is missing, and settings for all."""
+    g = torch.Generator().manual_seed(0)
+    values = [torch.randn(3, generator=g), torch.randn(2, 2, generator=g)]
+    grads = [[torch.randn(v.shape, generator=g) for v in values] for _ in range(3)]
+    grads[1][0] = None
+    groups = [{"params": values[:1]}, {"params": values[1:], "lr": 0.5}]
+    ran = optimise(torch.optim.SGD, groups, grads, [1, 0.5, 2], 0.1, 0.9)
+    params = [nn.Parameter(value.clone()) for value in values]
+    rates = (0.1, 0.5)
+    twins = [torch.optim.SGD([p], lr, momentum=0.9) for p, lr in zip(params, rates, strict=True)]
+    for row, factor, places in zip(grads, (1, 0.5, 1), ran["places"], strict=True):
+        for p, grad, twin, lr in zip(params, row, twins, rates, strict=True):
+            p.grad, twin.param_groups[0]["lr"] = grad, lr * factor
+            twin.step()
+        for place, p in zip(places, params, strict=True):
+            torch.testing.assert_close(place, p.detach())
+    assert ran["grads_kept"]
+    assert all(not value.requires_grad for value in values)
+
+
+def test_optimise_sees_that_gradients_are_changed():
+    class Wipes(torch.optim.SGD):
+        def step(self, closure=None):
+            super().step()
+            self.zero_grad()
+
+    ones = torch.ones(2)
+    assert not optimise(Wipes, [{"params": [ones]}], [[ones]], [1.0], 0.1)["grads_kept"]
