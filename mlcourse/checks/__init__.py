@@ -14,6 +14,7 @@ EXERCISES = (
     "train_a_cnn",
     "better_training",
     "optimisers",
+    "second_order",
     "regularisation",
 )
 

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from mlcourse.checks.by_hand_questions.shared import ONE_DTYPE, normal
-from mlcourse.checks.declare import Mistake, Question, Variant
+from mlcourse.checks.declare import TOLERANCE, Mistake, Question, Variant
 
 Answer = Callable[[Tensor, Tensor, Tensor, float], Any]
 Masks = list[tuple[int, ...]]
@@ -144,7 +144,9 @@ ensemble = Question(
     points=3,
     reference=by(),
     cases=cases,
-    parts=("the probabilities",),
+    parts=("the distribution",),
+    # Weights such as torch.where(kept, 1 - p, p) are float32, and right.
+    tolerance={**TOLERANCE, torch.float64: 2e-6},
     mistakes=(
         Mistake(
             "arithmetic",
