@@ -51,12 +51,14 @@ class Trace:
     """What a method did: the points (n,), f and |g| at each, from the start on, and the cost.
 
     `gradients` counts evaluations of f with its gradient and `hvps` products with the Hessian, n
-    for a whole one. `stopped` says in words why it ended.
+    for a whole one. `costs` says what each point had cost when it was reached, in gradients, a
+    product counted as two. `stopped` says in words why it ended.
     """
 
     points: list[Tensor] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     gradient_norms: list[float] = field(default_factory=list)
+    costs: list[int] = field(default_factory=list)
     gradients: int = 0
     hvps: int = 0
     stopped: str = ""
@@ -81,6 +83,7 @@ class Trace:
         self.points.append(here.x)
         self.values.append(here.value)
         self.gradient_norms.append(here.gradient_norm)
+        self.costs.append(self.gradients + 2 * self.hvps)
 
 
 def _minimise(f: Function, x0: Tensor, steps: int, tolerance: float, move: Move) -> Trace:

@@ -70,6 +70,7 @@ def test_newton_reaches_the_minimum_of_a_quadratic_in_one_step():
     close(trace.x, best)
     assert trace.steps == 1
     assert (trace.gradients, trace.hvps) == (2, 12)
+    assert trace.costs == [1, 2 + 2 * 12]
     assert trace.stopped.startswith("|g| is ")
 
 
@@ -192,6 +193,7 @@ def test_nonlinear_is_linear_on_a_quadratic():
     assert trace.steps <= 7
     assert trace.gradients == trace.steps + 1
     assert trace.hvps == trace.steps
+    assert trace.costs == [1 + 3 * step for step in range(trace.steps + 1)]
 
 
 def test_newton_cg_finds_a_minimum_and_converges_faster_than_linearly():
