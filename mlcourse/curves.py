@@ -328,7 +328,8 @@ def _rate_too_high(f: Features) -> str:
 def _easy_to_validate(f: Features) -> str:
     margin = TOO_EASY + 2 * f.standard_error(f.train_accuracy)
     better = -f.gap > margin and f.validation_loss < f.train_loss
-    if not better or _far_from_ceiling(f):
+    # While a loss falls, validation comes after the epoch and is ahead of its mean.
+    if not better or _falling(f):
         return ""
     return (
         f"Validation is better than training: {_percent(f.validation_accuracy)} against "
