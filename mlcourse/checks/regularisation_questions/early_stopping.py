@@ -144,6 +144,12 @@ early_stopping = Question(
             "would never stop",
         ),
         Mistake(
+            "not_worse",
+            stopping(better=lambda value, best, before: not value > best),
+            "whatever is not worse counts as better, an equal loss and nan too: ask whether the "
+            "loss is lower than the best",
+        ),
+        Mistake(
             "one_more",
             stopping(enough=lambda waited, patience: waited > patience),
             "you wait for one epoch more than patience: stop as soon as patience epochs in a row "

@@ -42,10 +42,11 @@ def joined(tensors: Sequence[Tensor]) -> Tensor:
 def use_penalty(answer: Callable, weights: Sequence[Tensor], *strengths: float) -> Any:
     """Call the answer on weights that ask for gradients, as in a training; see what it gives."""
     found = beside(answer, WITNESS, "differentiate")(answer, list(weights), *strengths)
-    gradients = found["gradients"]
+    followed = found["gradients"] is not None
     return {
         "the penalty": plain(found["value"]),
-        "its gradient": "there is none" if gradients is None else plain(gradients),
+        "autograd": "can follow" if followed else "cannot follow",
+        "its gradient": plain(found["gradients"]) if followed else [],
     }
 
 
@@ -56,8 +57,8 @@ def as_list(result: Any) -> Any:
 
 
 NO_GRADIENT = (
-    "the value is right, but autograd cannot follow it back to the weights, so the penalty would "
-    "change nothing in training: return the tensor, without .item(), float() or .detach()"
+    "autograd cannot follow the penalty back to the weights, so it would change nothing in "
+    "training: return the tensor itself, without .item(), float() or .detach()"
 )
 
 FIRST_ALONE = "only the first tensor counts: add up the penalties of all tensors in the list"
@@ -69,5 +70,3 @@ MATRICES_ALONE = (
 )
 
 NO_STRENGTH = "the factor lam is missing: it says how much the penalty weighs against the loss"
-
-IN_PLACE = "the caller's tensor is changed: compute a new one and return it"

@@ -163,6 +163,12 @@ hvp = Question(
             "vector of ones; differentiate g . v",
         ),
         Mistake(
+            "ones_times_v",
+            lambda f, x, v: hessian_of(f, x).sum(dim=0) * v,
+            "v comes too late: the second gradient is that of a sum, H times ones, and times v "
+            "afterwards; differentiate g . v",
+        ),
+        Mistake(
             "twice",
             lambda f, x, v: hessian_of(f, x) @ (hessian_of(f, x) @ v),
             "this is H applied twice, H H v: one more gradient than needed",

@@ -149,6 +149,16 @@ lbfgs_direction = Question(
             "list, to the oldest, and the second back",
         ),
         Mistake(
+            "newest_at_the_front",
+            by(order=lambda pairs: pairs[::-1]),
+            "you take the first pair of the list for the newest: it is the oldest",
+        ),
+        Mistake(
+            "both_oldest_first",
+            by(order=lambda pairs: pairs[::-1], gamma=oldest, turned=True),
+            "both loops start at the oldest pair: the first goes the other way, from the newest",
+        ),
+        Mistake(
             "both_newest_first",
             by(turned=True),
             "both loops start at the newest pair: the second goes back, from the oldest to the "

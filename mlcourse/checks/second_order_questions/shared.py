@@ -11,7 +11,7 @@ from mlcourse.checks.by_hand_questions.shared import normal
 
 WITNESS = "witness"
 
-IN_PLACE = "the caller's tensor is changed: compute a new one and return it"
+IN_PLACE = "the caller's gradient is changed: compute a new tensor and return it"
 
 
 def symmetric(eigenvalues: Sequence[float], g: Generator, dtype: torch.dtype) -> Tensor:

@@ -116,6 +116,12 @@ newton_step = Question(
             "you divide by the diagonal of H alone: the other entries turn the step",
         ),
         Mistake(
+            "diagonal_undamped",
+            lambda g, H, damping: -g / H.diagonal(),
+            "you divide by the diagonal of H, and the damping is not used: solve with all of "
+            "H + damping I",
+        ),
+        Mistake(
             "scaled_diagonal",
             solved(lambda H, damping: H + damping * torch.diag(H.diagonal())),
             "your damping is multiplied by the diagonal of H: here it is the same for all, "
@@ -138,7 +144,11 @@ newton_step = Question(
             "you take the eigenvalues without their signs, as the saddle-free step below: Newton "
             "takes H as it is",
         ),
-        Mistake("in_place", damped_in_place, IN_PLACE),
+        Mistake(
+            "in_place",
+            damped_in_place,
+            "the caller's H is changed: make a new matrix, H + damping * torch.eye(n)",
+        ),
         Mistake("cast", lambda *args: solved(damped)(*args).float(), ONE_DTYPE),
     ),
     variants=(
@@ -354,6 +364,12 @@ saddle_free_step = Question(
             saddle_free_by(lambda L: L.clamp(min=1e-3)),
             "negative eigenvalues become a small positive number, which makes a huge step: take "
             "their absolute values",
+        ),
+        Mistake(
+            "absolute_inverse",
+            lambda g, H: -(torch.linalg.inv(H).abs() @ g),
+            "you took the absolute value of the entries of H's inverse: take that of the "
+            "eigenvalues",
         ),
         Mistake(
             "absolute_step",
