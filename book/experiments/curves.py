@@ -114,7 +114,7 @@ def write(path: Path, cases: list[dict[str, Any]]) -> None:
 
 
 def matrix(cases: list[dict[str, Any]], diagnosis: str) -> list[list[int]]:
-    """Count the cases: a row a fault that was built in, a column a diagnosis."""
+    """Count the cases: a row a fault built in, a column a diagnosis."""
     count = Counter((case["fault"], case[diagnosis]) for case in cases)
     return [[count[row, name] for name in NAMES] for row in NAMES]
 
