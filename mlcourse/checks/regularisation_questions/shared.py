@@ -25,10 +25,11 @@ LISTS = (
 
 
 def lists(g: Generator) -> list[list[Tensor]]:
-    """Draw lists of tensors of both precisions, at least 2 long as one vector."""
+    """Draw lists of tensors of both precisions, at least 2 long; the first sums up below 0."""
     found = []
     for shapes, dtype in LISTS:
         tensors = [normal(*shape, generator=g, dtype=dtype) for shape in shapes]
+        tensors[0] = -tensors[0].sum().sign() * tensors[0]
         length = float(joined(tensors).norm())
         found.append([(tensor * (3 + len(shapes)) / length).to(dtype) for tensor in tensors])
     return found

@@ -51,7 +51,7 @@ BY_GRADIENTS = Forbidden(
 
 def cases(g: Generator) -> list[tuple[Tensor, ...]]:
     """(A, b, c) of a `witness.Quartic`, x and v."""
-    found = []
+    found: list[tuple[Tensor, ...]] = []
     for eigenvalues, dtype in (
         ((3.0, 1.0, -0.4), torch.float64),
         ((2.0, -1.5), torch.float64),
