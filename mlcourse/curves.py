@@ -68,8 +68,9 @@ MEANINGS: dict[Name, Meaning] = {
 }
 NAMES: tuple[Name, ...] = tuple(MEANINGS)
 
-#: What a history must have to be diagnosed.
+#: What a history must have to be diagnosed; "val" or "test" may stand for "validation".
 COLUMNS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+_HELD_OUT = ("validation", "val", "test")
 
 #: A shorter history has no shape to speak of.
 MIN_EPOCHS = 6
@@ -169,14 +170,15 @@ class Diagnosis:
 
 
 def diagnose(
-    history: Mapping[str, Sequence[float]], classes: int, ceiling: float = 1.0
+    history: Mapping[str, Sequence[float]], classes: int = 10, ceiling: float = 1.0
 ) -> Diagnosis:
     """Name what the learning curves of a classifier show, with the evidence in words.
 
     The history has train_loss, train_accuracy, validation_loss and validation_accuracy, one entry
-    an epoch, as from `train_model(..., evaluate_on={"validation": ...})`. Training with dropout,
-    augmentation, mixed or smoothed labels makes its own loss larger: give, as train_loss and
-    train_accuracy, what `evaluate` finds on the plain training set. `ceiling` is the accuracy
+    an epoch, as from `train_model(..., evaluate_on={"validation": ...})`; "val" or "test" may
+    stand for "validation". Training with dropout, augmentation, mixed or smoothed labels makes
+    its own loss larger: give, as train_loss and train_accuracy, what `evaluate` finds on the
+    plain training set. `classes` sets the loss of pure chance. `ceiling` is the accuracy
     that nobody can pass on fresh examples, because some labels are wrong or some classes
     overlap: from curves alone, leakage and an easy task look the same. Raises ValueError when a
     column is missing or shorter than the others, for fewer than 6 epochs (unless training
@@ -194,7 +196,7 @@ def diagnose(
 
 
 def features(
-    history: Mapping[str, Sequence[float]], classes: int, ceiling: float = 1.0
+    history: Mapping[str, Sequence[float]], classes: int = 10, ceiling: float = 1.0
 ) -> Features:
     """Return the numbers that `diagnose` looks at. Takes and raises what `diagnose` does."""
     columns = _checked(history, classes, ceiling)
@@ -226,12 +228,14 @@ def features(
 def _checked(
     history: Mapping[str, Sequence[float]], classes: int, ceiling: float
 ) -> dict[str, list[float]]:
-    if missing := [name for name in COLUMNS if name not in history]:
+    held_out = next((name for name in _HELD_OUT if f"{name}_loss" in history), "validation")
+    source = {name: name.replace("validation", held_out) for name in COLUMNS}
+    if missing := [name for name in source.values() if name not in history]:
         raise ValueError(
             f"the history lacks {', '.join(missing)}: train with "
             'train_model(..., evaluate_on={"validation": ...})'
         )
-    columns = {name: [float(value) for value in history[name]] for name in COLUMNS}
+    columns = {name: [float(value) for value in history[source[name]]] for name in COLUMNS}
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"the columns have the lengths {lengths}: give one entry an epoch in each")

@@ -27,9 +27,7 @@ CANDIDATES = {
     "dropout": [{"dropout": p} for p in (0.05, 0.1, 0.2, 0.5)],
     "batch norm": [{"lr": lr} for lr in (0.02, 0.05, 0.1)],
     "one cycle": [{"lr": lr} for lr in (0.02, 0.05, 0.1, 0.2)],
-    "weight decay": [
-        {"weight_decay": decay} for decay in (5e-4, 2e-3, 5e-3)
-    ],
+    "weight decay": [{"weight_decay": decay} for decay in (5e-4, 2e-3, 5e-3)],
 }
 
 

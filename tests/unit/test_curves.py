@@ -283,6 +283,13 @@ def test_what_cannot_be_judged_is_refused(change, options, sentence):
 # The tasks and the runs
 
 
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_the_held_out_columns_may_have_a_shorter_name(name):
+    history = curves()
+    short = {column.replace("validation", name): values for column, values in history.items()}
+    assert diagnose(short) == diagnose(history, classes=10)
+
+
 def test_clusters_know_their_own_probabilities():
     """Of examples that the true rule is sure of by p, a share p has that class."""
     generator = torch.Generator().manual_seed(0)
