@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 
 from mlcourse.book.bibliography import references
+from mlcourse.book.curve_quiz import curve_quiz
+from mlcourse.book.element import Element
 from mlcourse.book.errata import mistake
 from mlcourse.book.interactive import interactive
 from mlcourse.book.quizzes import quiz
@@ -30,7 +33,8 @@ from mlcourse.kernel import LANGUAGE_INFO
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 SECONDS_A_CELL = 120
-_ELEMENTS = {
+_ELEMENTS: dict[str, Callable[..., Element]] = {
+    "curve_quiz": curve_quiz,
     "interactive": interactive,
     "mistake": mistake,
     "quiz": quiz,
