@@ -102,7 +102,7 @@ class Reference(Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """Update each parameter that has a gradient."""
         for group in self.param_groups:
             beta1, beta2 = group["betas"]
@@ -202,7 +202,7 @@ def adam_by(
         ) -> None:
             super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
 
-        def step(self, closure: Any = None) -> None:
+        def step(self, closure: Any = None) -> Any:
             self.calls += 1
             with torch.set_grad_enabled(recorded):
                 for place, (group, p) in enumerate(parameters(self)):
@@ -242,7 +242,7 @@ class OnData(Optimizer):
             for p in group["params"]:
                 self.state[p] = {"n": 0, "m": torch.zeros_like(p), "v": torch.zeros_like(p)}
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """Update each parameter that has a gradient."""
         for group in self.param_groups:
             b1, b2 = group["betas"]
@@ -296,7 +296,7 @@ class OwnDict(Reference):
         super().__init__(*args)
         self.kept: dict[int, tuple[int, Any, Any]] = {}
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """Update each parameter that has a gradient."""
         for group, p in each_present(self):
             (beta1, beta2), g = group["betas"], p.grad.clone()
