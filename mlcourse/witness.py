@@ -263,3 +263,14 @@ class Quartic:
     def __call__(self, x: Tensor) -> Tensor:
         """Return f(x), a 0-dimensional tensor."""
         return (x * (self.A @ x / 2 + self.b + self.c * x**3 / 4)).sum()
+
+
+class Halving:
+    """A schedule that falls to half after each `half_life`: lr0 2^(-t / half_life)."""
+
+    def __init__(self, lr0: float, half_life: float) -> None:
+        self.lr0, self.half_life = lr0, half_life
+
+    def __call__(self, t: float) -> float:
+        """Return the rate at t, which may be negative too."""
+        return float(self.lr0 * 2 ** (-t / self.half_life))

@@ -15,6 +15,7 @@ EXERCISES = (
     "better_training",
     "optimisers",
     "second_order",
+    "schedules",
     "regularisation",
 )
 

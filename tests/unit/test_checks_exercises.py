@@ -311,6 +311,8 @@ def lying(value):
         return {key: lying(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(lying(item) for item in value)
+    if callable(value):
+        return lambda *args: lying(value(*args))
     return value
 
 

@@ -1,0 +1,1 @@
+"""The questions of the exercise `schedules`: formulas, compositions, counts, choices."""
