@@ -3,8 +3,9 @@ lists, and the tools that execute the chapters (`twins`), measure them (`measure
 pages (`pages`)."""
 
 from mlcourse.book.bibliography import references
+from mlcourse.book.curve_quiz import curve_quiz
 from mlcourse.book.errata import mistake
 from mlcourse.book.interactive import interactive
 from mlcourse.book.quizzes import quiz
 
-__all__ = ["interactive", "mistake", "quiz", "references"]
+__all__ = ["curve_quiz", "interactive", "mistake", "quiz", "references"]

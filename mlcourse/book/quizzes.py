@@ -98,11 +98,17 @@ def quiz(name: str) -> Element:
 
 
 def _question_html(question: QuizQuestion, number: int) -> str:
-    parts = [
+    ask = (
         f'<p style="margin: 16px 0 4px 0;"><strong>{number}.</strong> '
         f"{inline_html(question.ask)}</p>"
-    ]
-    for letter, choice in zip("abcdefgh", question.choices, strict=False):
+    )
+    return f"{ask}\n{choices_html(question.choices)}"
+
+
+def choices_html(choices: tuple[Choice, ...]) -> str:
+    """Lettered choices as HTML; opening one shows whether it is right, and why."""
+    parts = []
+    for letter, choice in zip("abcdefgh", choices, strict=False):
         verdict = "✓ Right." if choice.right else "✗ Not quite."
         parts.append(
             '<details style="margin: 4px 0; padding: 4px 12px; border: 1px solid '
@@ -115,12 +121,15 @@ def _question_html(question: QuizQuestion, number: int) -> str:
 
 
 def _question_markdown(question: QuizQuestion, number: int) -> str:
-    lines = [f"**{number}.** {question.ask}", ""]
+    return f"**{number}.** {question.ask}\n\n{choices_markdown(question.choices)}"
+
+
+def choices_markdown(choices: tuple[Choice, ...]) -> str:
+    """Lettered choices as a Markdown list, then the answer."""
     letters = "abcdefgh"
-    lines += [
-        f"- ({letter}) {choice.text}"
-        for letter, choice in zip(letters, question.choices, strict=False)
+    lines = [
+        f"- ({letter}) {choice.text}" for letter, choice in zip(letters, choices, strict=False)
     ]
-    right = next(i for i, choice in enumerate(question.choices) if choice.right)
-    lines += ["", f"Answer: ({letters[right]}). {question.choices[right].says}"]
+    right = next(i for i, choice in enumerate(choices) if choice.right)
+    lines += ["", f"Answer: ({letters[right]}). {choices[right].says}"]
     return "\n".join(lines)
