@@ -207,6 +207,14 @@ which_kind = "d"
 ### END SOLUTION
 
 # %% [markdown]
+# **Question.** And with the eigenvalues 2, 1 and 0?
+
+# %% question="flat_direction"
+### BEGIN SOLUTION
+flat_direction = "c"
+### END SOLUTION
+
+# %% [markdown]
 # **Question.** "In high dimension nearly all critical points of high cost are saddles, and the index grows with the cost." How sure is that?
 
 # %% question="saddles_proven"

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from mlcourse.checks.by_hand_questions.shared import ONE_DTYPE, normal
 from mlcourse.checks.declare import TOLERANCE, Mistake, Question, Variant
-from mlcourse.checks.second_order_questions.shared import IN_PLACE, symmetric
+from mlcourse.checks.second_order_questions.shared import symmetric
 
 Pairs = list[tuple[Tensor, Tensor]]
 
@@ -246,7 +246,12 @@ lbfgs_direction = Question(
             lambda g, pairs: -g,
             "this is the steepest descent: the pairs are not used",
         ),
-        Mistake("in_place", in_place, IN_PLACE),
+        Mistake(
+            "in_place",
+            in_place,
+            "the caller's g is changed: q = g makes no copy, so q -= ... changes g too; write "
+            "q = q - ..., or begin with g.clone()",
+        ),
         Mistake("cast", lambda g, pairs: by()(g, pairs).float(), ONE_DTYPE),
     ),
     variants=(

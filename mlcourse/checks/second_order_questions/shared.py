@@ -11,8 +11,6 @@ from mlcourse.checks.by_hand_questions.shared import normal
 
 WITNESS = "witness"
 
-IN_PLACE = "the caller's gradient is changed: compute a new tensor and return it"
-
 
 def symmetric(eigenvalues: Sequence[float], g: Generator, dtype: torch.dtype) -> Tensor:
     """Draw a symmetric matrix with these eigenvalues, each moved by up to 5 %."""

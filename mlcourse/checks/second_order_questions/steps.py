@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from mlcourse.checks.by_hand_questions.shared import ONE_DTYPE, normal
 from mlcourse.checks.declare import TOLERANCE, Mistake, Question, Variant
-from mlcourse.checks.second_order_questions.shared import IN_PLACE, symmetric
+from mlcourse.checks.second_order_questions.shared import symmetric
 
 Eigenvalues = Callable[[Tensor], Tensor]
 
@@ -420,7 +420,11 @@ saddle_free_step = Question(
             not_turned_back,
             "your step is in the eigenvectors' axes: lead it back with Q @",
         ),
-        Mistake("in_place", saddle_free_in_place, IN_PLACE),
+        Mistake(
+            "in_place",
+            saddle_free_in_place,
+            "the caller's g is changed: compute a new tensor and return it",
+        ),
         Mistake("cast", lambda g, H: saddle_free_by(torch.abs)(g, H).float(), ONE_DTYPE),
     ),
     variants=(

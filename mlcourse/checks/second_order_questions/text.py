@@ -186,6 +186,27 @@ POINTS = (
         d="A saddle",
     ),
     choice(
+        "flat_direction",
+        "A direction without curvature",
+        "c",
+        "Compare x^2 + y^2 + z^4 with x^2 + y^2 - z^4 at zero.",
+        a=(
+            "A minimum: no curvature is negative",
+            "x^2 + y^2 - z^4 has no negative curvature at zero either, and goes down along z: "
+            "where the curvature is 0 the higher orders decide",
+        ),
+        b=(
+            "A saddle: not all curvatures are positive",
+            "x^2 + y^2 + z^4 has a curvature of 0 at zero too, and a minimum there: a saddle needs "
+            "directions up and down",
+        ),
+        c="The Hessian cannot say: along the flat direction the higher orders decide",
+        d=(
+            "No critical point, because the Hessian is singular",
+            "critical means that the gradient is zero, and it is: the Hessian may be anything",
+        ),
+    ),
+    choice(
         "saddles_proven",
         "What is known of saddles",
         "b",
