@@ -160,7 +160,7 @@ newton_cost = "d"
 # %% [markdown]
 # ## 4. Saddles
 #
-# A point where the gradient is zero is a minimum only if $f$ curves upwards in *every* direction. At a saddle it curves upwards in some and downwards in others.
+# Where the gradient is zero, $f$ has a minimum if it curves upwards in *every* direction. At a saddle it curves upwards in some and downwards in others.
 #
 # **Question.** Newton's method (no damping) starts close to a saddle. Where does it go?
 

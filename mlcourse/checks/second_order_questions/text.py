@@ -171,17 +171,17 @@ POINTS = (
         "A single direction that goes down is enough for it not to be a minimum.",
         a=(
             "A minimum: nearly all curvatures are positive",
-            "along the eigenvector of -0.01 the function goes down, if slowly: all must be "
-            "positive for a minimum",
+            "along the eigenvector of -0.01 the function goes down, if slowly, and one such "
+            "direction is enough",
         ),
         b=(
             "A minimum: the determinant's sign does not matter, the trace is positive",
-            "a positive trace says that the mean curvature is positive: a minimum needs all of "
-            "them to be",
+            "a positive trace says that the mean curvature is positive: one negative curvature "
+            "is a way down all the same",
         ),
         c=(
             "A maximum",
-            "for that all curvatures would have to be negative",
+            "at a maximum no direction goes up, and two of these three do",
         ),
         d="A saddle",
     ),
