@@ -13,6 +13,7 @@ from mlcourse.convnets import course_cnn
 from mlcourse.witness import (
     Bowl,
     Epochs,
+    Halving,
     Quartic,
     SeededDropout,
     differentiate,
@@ -260,3 +261,9 @@ def test_optimise_sees_that_gradients_are_changed():
 
     ones = torch.ones(2)
     assert not optimise(Wipes, [{"params": [ones]}], [[ones]], [1.0], 0.1)["grads_kept"]
+
+
+def test_halving_halves_from_any_time_on():
+    schedule = Halving(0.8, 5.0)
+    assert schedule(0) == 0.8
+    assert [schedule(t + 5) / schedule(t) for t in (-7, 0, 3.5)] == pytest.approx([0.5] * 3)
