@@ -114,6 +114,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "by_hand_step": result_tables.by_hand_step_text,
     "speed": result_tables.speed_text,
     "loader": result_tables.loader_text,
+    "optimisers": result_tables.optimisers_text,
+    "curves": result_tables.curves_text,
 }
 
 

@@ -193,6 +193,41 @@ def conv_summary_text() -> str:
     return "\n".join(rows) + f"\n\nVersions: {versions}." + _measured(record)
 
 
+def optimisers_text() -> str:
+    """The table of the optimisers' step times, or a sentence when it was not measured."""
+    record = _record("optimisers")
+    if record is None:
+        return _not_measured("optimisers")
+    rows = [
+        "| tensors | optimiser | ours (µs) | foreach (µs) | loop (µs) | ours / foreach |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    rows += [
+        f"| {row['tensors']} | {row['optimiser']} | {row['ours_us']:.0f} | {row['foreach_us']:.0f} "
+        f"| {row['loop_us']:.0f} | **{row['ratio']:.2f}** |"
+        for row in record["rows"]
+    ]
+    return "\n".join(rows) + _measured(record)
+
+
+def curves_text() -> str:
+    """The confusion matrix of the diagnosis of learning curves, or a sentence without one."""
+    record = _record("curves")
+    if record is None:
+        return "Not measured yet: run `python book/experiments/curves.py`."
+    names = record["names"]
+    rows = [
+        f"| built in | {' | '.join(names)} |",
+        "|---|" + "--:|" * len(names),
+    ]
+    for i, (name, counts) in enumerate(zip(names, record["matrix"], strict=True)):
+        cells = [f"**{count}**" if i == j else str(count or "") for j, count in enumerate(counts)]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    total = len(record["runs"])
+    share = f"\n\n{record['right']} of {total} right, {100 * record['share_right']:.1f} %."
+    return "\n".join(rows) + share + _measured(record)
+
+
 def _record(name: str) -> dict[str, Any] | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -324,6 +324,35 @@ def trained(*tests: float) -> dict:
             "| ours | 2 | 0 | 400,123 |",
         ),
         (
+            "optimisers",
+            result_tables.optimisers_text,
+            {
+                "rows": [
+                    {
+                        "tensors": "CNN",
+                        "optimiser": "Adam",
+                        "ours_us": 59.4,
+                        "foreach_us": 66.1,
+                        "loop_us": 95.6,
+                        "ratio": 0.9,
+                    }
+                ]
+            },
+            "| CNN | Adam | 59 | 66 | 96 | **0.90** |",
+        ),
+        (
+            "curves",
+            result_tables.curves_text,
+            {
+                "names": ["healthy", "leakage"],
+                "matrix": [[3, 1], [0, 4]],
+                "runs": [{}] * 8,
+                "right": 7,
+                "share_right": 0.875,
+            },
+            "| healthy | **3** | 1 |",
+        ),
+        (
             "ladder",
             result_tables.ladder_text,
             trained(0.61, 0.63),
