@@ -24,13 +24,13 @@
 # params, state = adam_step(params, grads, state, ...)
 # ```
 #
-# | | |
+# | argument | what it is |
 # |---|---|
 # | `params` | a dict of tensors, any names and any shapes: all parameters of a network |
 # | `grads` | a dict with the same names: the gradient of the loss for each tensor |
 # | `state` | a dict in which the rule keeps what it has to remember. At the first step it is **empty**, `{}`; at each later step it is what your function returned the step before. What you put into it, tensors and numbers, is up to you |
 #
-# Three rules hold for all of them. A function returns **new** dicts with **new** tensors: the ones that it is given stay as they are, so that a caller can go back a step. It keeps nothing outside `state`, for two networks may be trained at once. And numbers keep their precision: `float64` stays `float64`.
+# Each function keeps three promises. It returns **new** dicts with **new** tensors: those that it is given stay as they are, so that a caller can go back a step. It keeps nothing outside `state`, for two networks may be trained at once. And numbers keep their precision: `float64` stays `float64`.
 #
 # Products, squares, roots and quotients of tensors are taken entry by entry.
 

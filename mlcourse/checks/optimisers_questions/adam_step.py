@@ -349,6 +349,18 @@ def slips(begin: Callable[..., tuple[Tensor, Tensor]] = shown_to_adam) -> tuple[
             "the learning rate is not used: subtract lr m_hat / (sqrt(v_hat) + eps)",
         ),
         Mistake(
+            "m_forgotten",
+            slip(into_m=lambda m, g, beta: (1 - beta) * g),
+            "m is made of the new gradient alone: read the old m in the state, beta1 m + (1 - "
+            "beta1) g, and return the new one there",
+        ),
+        Mistake(
+            "v_forgotten",
+            slip(into_v=lambda v, square, beta: (1 - beta) * square),
+            "v is made of the new gradient alone: read the old v in the state, beta2 v + (1 - "
+            "beta2) g**2, and return the new one there",
+        ),
+        Mistake(
             "forgotten",
             forgetful(slip()),
             "nothing is remembered from step to step, so each step is lr times the gradient's "

@@ -37,7 +37,7 @@ _FAMILIES = ("SGD", "Adagrad", "RMSprop", "Adadelta", "Adam", "AdamW")
 BY_HAND = Forbidden(
     "optim",
     "the rule is to be written out here: leave torch.optim for the comparison at the end",
-    attributes=frozenset({"optim", *_FAMILIES, *(name.lower() for name in _FAMILIES)}),
+    attributes=frozenset({"optim", *_FAMILIES}),
     traps=tuple(f"torch.optim.{name}.step" for name in _FAMILIES),
 )
 
@@ -140,8 +140,10 @@ def carried(state: Any) -> Any:
     """Return a state as it comes back from another process: its tensors are of the plain kind."""
     if isinstance(state, dict):
         return {key: carried(item) for key, item in state.items()}
-    if isinstance(state, (list, tuple)):
-        return type(state)(map(carried, state))
+    if isinstance(state, tuple):
+        return tuple(map(carried, state))
+    if isinstance(state, list):
+        return list(map(carried, state))
     if isinstance(state, Tensor):
         with torch._C.DisableTorchFunctionSubclass():
             return state.detach().as_subclass(Tensor)
