@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from mlcourse.book.curve_feedback import feedback
-from mlcourse.book.curve_picture import in_words, picture
+from mlcourse.book.curve_picture import in_words, pictures
 from mlcourse.book.element import Element, box
 from mlcourse.book.quizzes import Choice, choices_html, choices_markdown
 from mlcourse.curves import NAMES, Diagnosis, Name, diagnose
@@ -89,12 +89,13 @@ def curve_quiz(first: int, last: int) -> Element:
         label = f"Learning curves {number}"
         html.append(
             f'<p style="margin: 20px 0 4px 0;"><strong>{number}.</strong> {curve.task()}</p>\n'
-            + picture(curve.history, curve.classes, curve.ceiling, label)
+            + pictures(curve.history, curve.classes, curve.ceiling, label)
             + "\n"
             + choices_html(curve.choices())
         )
         markdown.append(
-            f"**{number}.** {curve.task()} {in_words(curve.history)}\n\n"
+            f"**{number}.** {curve.task()} Loss {in_words(curve.history, 'loss')} "
+            f"Accuracy {in_words(curve.history, 'accuracy')}\n\n"
             + choices_markdown(curve.choices())
         )
     return Element(

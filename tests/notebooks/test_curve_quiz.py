@@ -67,39 +67,37 @@ def test_the_right_choice_is_at_every_place() -> None:
 
 def test_the_page_has_a_picture_and_all_choices_of_each_curve() -> None:
     made = curve_quiz(5, 9)
-    assert made.html.count("<img ") == 5
+    assert made.html.count("<img ") == 5 * 2
     assert made.html.count("<details") == 5 * 4
     assert made.html.count("✓ Right.") == made.markdown.count("Answer: (") == 5
     for curve in CURVES[4:9]:
         for choice in curve.choices():
             assert inline_html(choice.says) in made.html
-    assert "Learning curves 5:" in made.html
+    assert "Learning curves 5, loss:" in made.html
     assert "Learning curves 10" not in made.html
 
 
 @each_curve
 def test_the_text_of_a_picture_has_its_numbers_and_not_the_answer(curve) -> None:
-    made = curve_picture.picture(curve.history, curve.classes, curve.ceiling, "Curves")
-    text = re.search(r'alt="([^"]*)"', made).group(1)
-    assert f"{len(curve.history['train_loss'])} epochs" in text
-    assert not [name for name in curves.NAMES if name in text.lower()]
-    last = curve.history["validation_accuracy"][-1]
-    assert text.endswith(f"{last:.2f}.")
+    made = curve_picture.pictures(curve.history, curve.classes, curve.ceiling, "Curves")
+    texts = re.findall(r'alt="([^"]*)"', made)
+    assert len(texts) == 2
+    for text, kind in zip(texts, ("loss", "accuracy"), strict=True):
+        assert text.startswith(f"Curves, {kind}: at epochs 1, ")
+        assert f", {len(curve.history['train_loss'])}, training " in text
+        assert text.endswith(f"{curve.history[f'validation_{kind}'][-1]:.2f}.")
+        assert not [name for name in curves.NAMES if name in text.lower()]
 
 
 @each_curve
-def test_a_picture_is_an_svg_whose_curves_stay_in_their_frames(curve) -> None:
-    svg = _svg(curve.history, curve.classes, curve.ceiling)
-    lines = svg.findall(f"{SVG}polyline")
-    assert len(lines) == 4
-    for i, line in enumerate(lines):
-        points = [tuple(map(float, pair.split(","))) for pair in line.get("points").split()]
-        low = (0 if i < 2 else curve_picture._WIDTH) + curve_picture._LEFT
-        assert all(low <= x <= low + curve_picture._WIDTH for x, _ in points)
-        assert all(
-            curve_picture._TOP <= y <= curve_picture._HEIGHT - curve_picture._BOTTOM
-            for _, y in points
-        )
+def test_a_picture_is_an_svg_whose_curves_stay_in_its_frame(curve) -> None:
+    for svg in _svgs(curve.history, curve.classes, curve.ceiling):
+        lines = svg.findall(f"{SVG}polyline")
+        assert len(lines) == 2
+        for line in lines:
+            for x, y in (map(float, pair.split(",")) for pair in line.get("points").split()):
+                assert curve_picture.LEFT <= x <= curve_picture.WIDTH - curve_picture.RIGHT
+                assert curve_picture.TOP <= y <= curve_picture.HEIGHT - curve_picture.BOTTOM
 
 
 def test_a_loss_that_is_not_finite_ends_its_line_and_a_huge_one_is_cut_off() -> None:
@@ -109,17 +107,21 @@ def test_a_loss_that_is_not_finite_ends_its_line_and_a_huge_one_is_cut_off() -> 
         "train_accuracy": [0.5, 0.5, 0.5],
         "validation_accuracy": [0.5, 0.5, 0.5],
     }
-    svg = _svg(history, 4, 1.0)
-    shown = [len(line.get("points").split()) for line in svg.findall(f"{SVG}polyline")]
+    loss, accuracy = _svgs(history, 4, 1.0)
+    shown = [
+        len(line.get("points").split())
+        for svg in (loss, accuracy)
+        for line in svg.findall(f"{SVG}polyline")
+    ]
     assert shown == [2, 2, 3, 3]
-    titles = [text.text for text in svg.findall(f"{SVG}text")]
+    titles = [text.text for text in loss.findall(f"{SVG}text")]
     assert f"loss (nats), cut off at {2.5 * math.log(4):.1f}" in titles
 
 
-def _svg(history, classes, ceiling) -> ElementTree.Element:
-    made = curve_picture.picture(history, classes, ceiling, "Curves")
-    data = re.search(r"base64,([^\"]+)", made).group(1)
-    return ElementTree.fromstring(base64.b64decode(data))
+def _svgs(history, classes, ceiling) -> list[ElementTree.Element]:
+    made = curve_picture.pictures(history, classes, ceiling, "Curves")
+    found = re.findall(r"base64,([^\"]+)", made)
+    return [ElementTree.fromstring(base64.b64decode(data)) for data in found]
 
 
 @pytest.mark.parametrize(
