@@ -209,7 +209,13 @@ class Bowl:
         self.curvatures, self.centre = curvatures, centre
 
     def __call__(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the gradient at a point, a new dict."""
+        """Return the gradient at a point, a new dict.
+
+        Raises ValueError for anything but a dict of all the parameters.
+        """
+        if not isinstance(params, Mapping) or params.keys() != self.curvatures.keys():
+            names = ", ".join(self.curvatures)
+            raise ValueError(f"the gradient takes a dict of all the parameters: {names}")
         return {
             name: curvature * (params[name] - self.centre[name])
             for name, curvature in self.curvatures.items()

@@ -104,6 +104,9 @@ RIGHT = {
     "Adam": CLASS,
 }
 
+ONE = "one_tensor_at_a_time"
+SUPER = "super().__init__(params)"
+
 #: What a student changes in a right answer, and the mistake that it should be taken for.
 EDITS = [
     ("momentum_step", "+ grads[name]", "+ (1 - mu) * grads[name]", "mean"),
@@ -148,6 +151,18 @@ EDITS = [
     ("Adam", "continue", "return", "stops_at_none"),
     ("Adam", "continue", "p.grad = torch.zeros_like(p)", "none_as_zero"),
     ("Adam", "self.state[p]", 'self.state["all"]', "one_state"),
+    (
+        "momentum_step",
+        "state[name] if name in state else torch.zeros_like(params[name])",
+        "state[name]",
+        "name_looked_up",
+    ),
+    ("adam_step", 'state.get("t", 0)', 'state["t"]', "t_looked_up"),
+    ("nesterov_step", "gradient(point)", "{n: gradient(p) for n, p in point.items()}", ONE),
+    ("nesterov_step", "gradient(point)", "{n: gradient({n: point[n]})[n] for n in point}", ONE),
+    ("Adam", "super().__init__(params, dict(lr=lr, betas=betas, eps=eps))", "pass", "no_super"),
+    ("Adam", "super().__init__(params, dict(lr=lr, betas=betas, eps=eps))", SUPER, "no_defaults"),
+    ("Adam", "dict(lr=lr, betas=betas, eps=eps)", "{}", "no_settings"),
     ("Adam", "/ (1 - b1 **", "/ (1 - 0 *", "first_not_corrected"),
 ]
 
@@ -238,7 +253,7 @@ def test_the_course_and_torch_are_no_answers(engine, untouched):
             ADAM.replace("return new,", "return list(new),"),
             "a dict with the keys",
         ),
-        ("Adam", "class Adam:\n    def __init__(self, params, *rest):\n        pass", "Adam"),
+        ("Adam", "class Adam:\n    def __init__(self, params, *rest):\n        pass", "derive"),
         ("Adam", "def Adam(params, lr, betas, eps):\n    return 3", "param_groups"),
     ],
 )

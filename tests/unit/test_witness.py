@@ -230,6 +230,9 @@ def test_a_bowl_is_the_gradient_of_its_quadratic():
     height.backward()
     for name, slope in Bowl(curvatures, centre)(point).items():
         torch.testing.assert_close(slope, leaves[name].grad)
+    for part in (point["a"], {"a": point["a"]}):
+        with pytest.raises(ValueError, match="a dict of all the parameters: a, b"):
+            Bowl(curvatures, centre)(part)
 
 
 def test_optimise_lets_an_optimiser_step_as_a_training_loop_does():

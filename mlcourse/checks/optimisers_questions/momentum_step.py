@@ -57,16 +57,6 @@ def one_gradient_back(
     return new, dict(grads)
 
 
-def one_for_all(
-    params: Tensors, grads: Tensors, state: State, lr: float, mu: float
-) -> tuple[Tensors, State]:
-    v, new = state.get("v", 0), {}
-    for name, p in params.items():
-        v = mu * v + grads[name]
-        new[name] = p - lr * v
-    return new, {"v": v}
-
-
 def grads_in_place(
     params: Tensors, grads: Tensors, state: State, lr: float, mu: float
 ) -> tuple[Tensors, State]:
@@ -197,11 +187,6 @@ momentum_step = Question(
             "theta_fades",
             by(move=lambda p, v, g, lr, mu: mu * p - lr * g),
             "mu multiplies the parameters, which makes them shrink: it multiplies v",
-        ),
-        Mistake(
-            "one_for_all",
-            one_for_all,
-            "all tensors share one v: each needs its own, of its own shape, under its name",
         ),
         Mistake("grads_in_place", grads_in_place, GRADS_CHANGED),
         *usual_mistakes(by()),

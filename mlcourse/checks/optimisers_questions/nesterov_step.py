@@ -92,6 +92,16 @@ def torchs_form(
     return {name: p - lr * (g[name] + mu * v[name]) for name, p in params.items()}, v
 
 
+def one_tensor_at_a_time(
+    params: Tensors, gradient: Any, state: State, lr: float, mu: float
+) -> tuple[Tensors, State]:
+    v = {}
+    for name, p in params.items():
+        old = state.get(name, torch.zeros_like(p))
+        v[name] = mu * old - lr * gradient(p + mu * old)
+    return {name: p + v[name] for name, p in params.items()}, v
+
+
 def gradient_twice(
     params: Tensors, gradient: Gradient, state: State, lr: float, mu: float
 ) -> tuple[Tensors, State]:
@@ -238,6 +248,12 @@ nesterov_step = Question(
             gradient_twice,
             "you look ahead with a gradient of the old point in v: the look ahead is along mu v "
             "alone, and the gradient is taken once",
+        ),
+        Mistake(
+            "one_tensor_at_a_time",
+            one_tensor_at_a_time,
+            "gradient gets a part of the parameters: it takes a dict of them all, since the "
+            "gradient of each may depend on all, and returns a dict",
         ),
         *usual_mistakes(reference),
     ),

@@ -220,6 +220,24 @@ def adam_by(
     return Adam
 
 
+def failing(error: Exception) -> Callable[..., Any]:
+    """What cannot even be made, or not be used, and fails like this."""
+
+    def fails(*args: Any) -> Any:
+        raise error
+
+    return fails
+
+
+def looking_up(key: str) -> type[Optimizer]:
+    """Looks a key up in a state that is still empty."""
+
+    def fails(optimizer: Any, state: dict, place: int) -> int:
+        raise KeyError(key)
+
+    return adam_by(count=fails)
+
+
 def zero_(p: Any) -> None:
     p.grad.zero_()
 
@@ -320,6 +338,26 @@ Adam = Question(
     forbidden=(OWN_ADAM,),
     mistakes=(
         Mistake(
+            "no_super",
+            failing(AttributeError("'Adam' object has no attribute 'param_groups'")),
+            "there are no self.param_groups: derive the class from torch.optim.Optimizer, and call "
+            "super().__init__(params, defaults), which makes them",
+        ),
+        Mistake(
+            "no_defaults",
+            failing(
+                TypeError("Optimizer.__init__() missing 1 required positional argument: 'defaults'")
+            ),
+            "super().__init__ takes two things, params and a dict of the settings: {'lr': lr, "
+            "'betas': betas, 'eps': eps}",
+        ),
+        Mistake(
+            "no_settings",
+            failing(KeyError("lr")),
+            "a group has no 'lr': the dict for super().__init__ holds all settings, {'lr': lr, "
+            "'betas': betas, 'eps': eps}",
+        ),
+        Mistake(
             "rebound",
             adam_by(move=rebind),
             "the parameters do not change: p = p - ... makes a new tensor that nobody sees, so "
@@ -391,6 +429,15 @@ Adam = Question(
             "forgotten",
             adam_by(state_of=lambda optimizer, p: {}),
             "nothing is remembered from step to step: keep t, m and v in self.state[p]",
+        ),
+        *(
+            Mistake(
+                f"{key}_looked_up",
+                looking_up(key),
+                "self.state[p] is empty at first, so looking something up in it fails: put zeros "
+                "there where there is nothing yet, or use .get(name, 0)",
+            )
+            for key in ("t", "step", "m", "v")
         ),
         Mistake(
             "grads_changed",

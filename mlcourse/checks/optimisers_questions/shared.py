@@ -52,6 +52,14 @@ STATE_CHANGED = (
     "the old state is changed: put new tensors into a new dict and return that, so that the caller "
     "can go back a step"
 )
+EMPTY = (
+    "state is empty at the first step, so looking something up in it fails: state.get(name, 0), or "
+    "begin with zeros where the name is not there"
+)
+SHARED = (
+    "tensors of different shapes are added: each needs a memory of its own, of its own shape, kept "
+    "under its name"
+)
 UNTOUCHED, SAME_PATH = "left as they are", "the same path"
 
 
@@ -215,12 +223,40 @@ def state_in_place(step: Step) -> Step:
     return renews
 
 
+def shared_by_all(step: Step) -> Step:
+    """Where all tensors share a sum or an average, torch refuses to add what has other shapes."""
+
+    def adds_them_up(
+        params: Tensors, grads: Any, state: State, *settings: Any
+    ) -> tuple[Tensors, State]:
+        sum(params.values())
+        return step(params, grads, state, *settings)
+
+    return adds_them_up
+
+
+def looking_up(key: str | None) -> Step:
+    """Look a key up in the state, which is empty at first; None stands for a parameter's name."""
+
+    def looks_up(
+        params: Tensors, grads: Any, state: State, *settings: Any
+    ) -> tuple[Tensors, State]:
+        raise KeyError(key or next(iter(params)))
+
+    return looks_up
+
+
 def usual_mistakes(step: Step) -> tuple[Mistake, ...]:
     """Return the mistakes that any rule with a state allows, made with this right `step`."""
     return (
         Mistake("params_in_place", params_in_place(step), PARAMS_CHANGED),
         Mistake("state_in_place", state_in_place(step), STATE_CHANGED),
         Mistake("cast", cast(step), ONE_DTYPE),
+        Mistake("shared_by_all", shared_by_all(step), SHARED),
+        *(
+            Mistake(f"{key or 'name'}_looked_up", looking_up(key), EMPTY)
+            for key in (None, "t", "m", "v", "s", "u")
+        ),
     )
 
 

@@ -23,6 +23,7 @@ from mlcourse.checks.schedules_questions.shared import (
     asked,
     by_calls,
     halving,
+    rate_at_once,
     uniform,
 )
 
@@ -111,6 +112,7 @@ then = Question(
     tolerance=RATES,
     forbidden=(BY_HAND,),
     mistakes=(
+        rate_at_once("then"),
         Mistake(
             "not_shifted",
             then_by(own_time=lambda t, steps: t),
@@ -151,6 +153,11 @@ then = Question(
             "multiplied",
             lambda first, steps, second: lambda t: first(t) * second(t),
             "the two rates are multiplied: only one of them counts at a time",
+        ),
+        Mistake(
+            "not_called",
+            lambda first, steps, second: lambda t: first if t < steps else second,
+            "you return a schedule where a rate is asked for: call it, first(t)",
         ),
         Mistake(
             "scaled_on",
@@ -258,6 +265,7 @@ warmup = Question(
     tolerance=RATES,
     forbidden=(BY_HAND,),
     mistakes=(
+        rate_at_once("warmup"),
         Mistake(
             "from_zero",
             warmup_by(lambda lr0, start, t, steps: lr0 * t / steps),
@@ -398,6 +406,7 @@ per_update = Question(
     tolerance=RATES,
     forbidden=(BY_HAND,),
     mistakes=(
+        rate_at_once("per_update"),
         Mistake(
             "updates_as_epochs",
             per_update_by(lambda t, n: t),
@@ -513,6 +522,7 @@ factor = Question(
     tolerance=RATES,
     forbidden=(BY_HAND,),
     mistakes=(
+        rate_at_once("factor"),
         Mistake(
             "squared",
             factor_by(lambda schedule, lr, t: schedule(t)),
@@ -523,6 +533,17 @@ factor = Question(
             "multiplied",
             factor_by(lambda schedule, lr, t: schedule(t) * lr),
             "LambdaLR multiplies by lr itself, and you do it once more: divide by lr",
+        ),
+        Mistake(
+            "not_called",
+            factor_by(lambda schedule, lr, t: schedule / lr),  # type: ignore[operator]
+            "a schedule is a function and cannot be divided: divide its rate, schedule(t)",
+        ),
+        Mistake(
+            "the_rate",
+            factor_by(lambda schedule, lr, t: lr * schedule(t) / schedule(0)),
+            "lr is in your factor, and LambdaLR multiplies by it once more: the factor is "
+            "schedule(t) / lr",
         ),
         Mistake(
             "inverse",

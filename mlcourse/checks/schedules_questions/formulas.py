@@ -19,6 +19,7 @@ from mlcourse.checks.schedules_questions.shared import (
     TIMES,
     Schedule,
     by_calls,
+    rate_at_once,
     rates,
     uniform,
 )
@@ -74,6 +75,7 @@ time_based = Question(
     tolerance=RATES,
     forbidden=(BY_HAND,),
     mistakes=(
+        rate_at_once("time_based"),
         Mistake(
             "no_one",
             by(lambda lr0, k, t: lr0 / (k * t)),
@@ -197,6 +199,7 @@ step = Question(
     tolerance=RATES,
     forbidden=(BY_HAND,),
     mistakes=(
+        rate_at_once("step"),
         Mistake(
             "minus_drop",
             staircase(lambda t, epochs_drop, drop: math.floor(t / (epochs_drop - drop))),
@@ -329,6 +332,7 @@ exponential = Question(
     tolerance=RATES,
     forbidden=(BY_HAND,),
     mistakes=(
+        rate_at_once("exponential"),
         Mistake(
             "k_as_factor",
             by(lambda lr0, k, t: lr0 * k**t),

@@ -9,7 +9,7 @@ import torch
 from torch import Generator
 
 from mlcourse.checks.compare import NotData, plain
-from mlcourse.checks.declare import TOLERANCE, Forbidden
+from mlcourse.checks.declare import TOLERANCE, Forbidden, Mistake
 from mlcourse.checks.judge import beside
 
 Schedule = Callable[[float], float]
@@ -53,6 +53,20 @@ def asked(schedule: Any, times: Sequence[float]) -> dict[str, Any]:
 def halving(answer: Callable, lr0: float, half_life: float) -> Any:
     """Make a schedule, lr0 2^(-t / half_life), in the process in which the answer lives."""
     return beside(answer, "witness", "Halving")(lr0, half_life)
+
+
+def rate_at_once(name: str) -> Mistake:
+    """Return the mistake of computing the rate in the function that should make a schedule."""
+
+    def takes_t(*settings: Any) -> float:
+        raise TypeError(f"{name}() missing 1 required positional argument: 't'")
+
+    return Mistake(
+        "rate_at_once",
+        takes_t,
+        f"t is no argument of {name}: it comes later, to the function of t that {name} makes and "
+        "returns",
+    )
 
 
 def by_calls(first: float, renew: Callable[[float, int], float]) -> Schedule:

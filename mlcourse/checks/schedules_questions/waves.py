@@ -17,6 +17,7 @@ from mlcourse.checks.schedules_questions.shared import (
     RATES,
     Schedule,
     by_calls,
+    rate_at_once,
     rates,
     uniform,
 )
@@ -88,6 +89,7 @@ cosine = Question(
     tolerance=RATES,
     forbidden=(BY_HAND,),
     mistakes=(
+        rate_at_once("cosine"),
         Mistake(
             "whole_wave",
             cosine_by(lambda share: (1 + math.cos(2 * math.pi * share)) / 2),
@@ -310,6 +312,7 @@ one_cycle = Question(
     tolerance=RATES,
     forbidden=(BY_HAND,),
     mistakes=(
+        rate_at_once("one_cycle"),
         Mistake(
             "peak_late",
             cycle_by(peak=lambda steps, pct: pct * steps),
