@@ -301,8 +301,10 @@ def test_no_rows_where_the_sandbox_does_not_hold(
     assert not (tmp_path / "out" / "grades.csv").exists()
 
 
-def test_interrupted_run_keeps_what_is_graded(tmp_path: Path, submitted: Path) -> None:
-    out = tmp_path / "out"
+def test_interrupted_run_keeps_what_is_graded(tmp_path: Path, solution: dict) -> None:
+    submitted, out = tmp_path / "submitted", tmp_path / "out"
+    for i in range(40):  # enough to be still at work when the signal comes
+        hand_in(submitted, f"s{i:02}", with_answers(solution, {"figure_nx": f"figure_nx = {i}"}))
     started = subprocess.Popen(
         [*COMMAND, "grade", str(submitted), "--out", str(out), "--jobs", "1"],
         stdout=subprocess.DEVNULL,
