@@ -17,6 +17,7 @@ EXERCISES = (
     "second_order",
     "schedules",
     "regularisation",
+    "curves",
 )
 
 

@@ -227,6 +227,15 @@ PROMISED = [
     ("regularisation.train_and_restore", "reference"),
     ("regularisation.clip_by_norm", "each_by_its_own"),
     ("regularisation.ensemble", "arithmetic"),
+    ("curves.diagnose", "overfitting_first"),
+    ("curves.diagnose", "slow_is_underfitting"),
+    ("curves.diagnose", "last_epoch"),
+    ("curves.diagnose", "percent"),
+    ("curves.diagnose", "leakage_ignored"),
+    ("curves.diagnose", "losses_compared"),
+    ("curves.smooth", "centred"),
+    ("curves.best_epoch", "nan_first"),
+    ("curves.ceiling", "product"),
     ("second_order.steepest", "a"),
     ("second_order.hvp", "no_graph"),
     ("second_order.newton_step", "whole_matrix"),
@@ -274,6 +283,18 @@ class LyingInt(int):
     __rsub__ = __sub__
 
 
+class LyingText(str):
+    def __eq__(self, other):
+        return True
+
+    __hash__ = str.__hash__
+
+    def strip(self, *args):
+        return self
+
+    lower = strip
+
+
 class LyingModule(torch.nn.Module):
     def __init__(self, model):
         super().__init__()
@@ -307,6 +328,8 @@ def lying(value):
         return LyingFloat(0.123)
     if type(value) is int:
         return LyingInt(value + 123)
+    if isinstance(value, str):
+        return LyingText("untrue")
     if isinstance(value, dict):
         return {key: lying(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,0 +1,1 @@
+"""The questions of the exercise `curves`: functions by subject, nine runs to read, and its text."""
