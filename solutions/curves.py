@@ -290,7 +290,7 @@ def show(name):
             plotting.line(ax, epochs, run[f"{part}_{kind}"], i, part.replace("train", "training"))
         ax.axhline(level, color=plotting.INK, linestyle=":", label="chance or ceiling")
         ax.set(xlabel="epoch", ylabel=kind, ylim=(0, 1.55 * level if kind == "loss" else 1.04))
-        ax.set_title(f"run {name[4:]}, {what} {level:.2f}", fontsize=11)
+        ax.set_title(f"run {name[4:]}, {what} {level:.3f}", fontsize=11)
     panels[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=10)
     plt.show()
 
@@ -414,7 +414,7 @@ run_9 = "a"
 #
 # A history can show several signs, so the order in which you ask matters, and the table is not in that order. A training that is out of control makes every other sign unreadable. What is too good to be true makes the distances meaningless. And a network that has not learned its own training examples needs that mended before anything is said of validation.
 #
-# The limits are not fine: the histories of the check are clear cases, drawn from formulas. Call your functions from above if you like; their mistakes then count here too.
+# The exact limits hardly matter: the histories of the check are clear cases, drawn from formulas. Call your functions from above if you like; their mistakes then count here too.
 
 
 # %% question="diagnose"

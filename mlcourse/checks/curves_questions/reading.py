@@ -22,7 +22,8 @@ def held_out(run: Run) -> str:
 
 
 def top(run: Run) -> str:
-    return percent(run.ceiling)
+    """The ceiling, as exact as in the picture."""
+    return f"{100 * run.ceiling:.1f} %"
 
 
 def points(difference: float) -> str:

@@ -12,8 +12,6 @@ from mlcourse.checks.compare import plain
 
 Losses = list[float]
 
-ONE_NUMBER = "you return a list: return one number"
-
 
 def uniform(low: float, high: float, g: Generator) -> float:
     """Draw one number."""
