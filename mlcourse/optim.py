@@ -9,6 +9,8 @@ rule except AdamW's.
 A rule gets all parameters of a group that have a gradient, as lists: `torch._foreach_*` does one
 operation on every tensor of a list, without a loop in Python. A function whose name ends in `_`
 changes its first argument.
+
+The methods of second order, for small problems, can be had from here too.
 """
 
 from __future__ import annotations
@@ -20,6 +22,30 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
+
+from mlcourse.second_order import (
+    conjugate_gradients,
+    hessian_vector_product,
+    lbfgs,
+    newton,
+    newton_cg,
+    nonlinear_cg,
+)
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "RMSprop",
+    "conjugate_gradients",
+    "hessian_vector_product",
+    "lbfgs",
+    "newton",
+    "newton_cg",
+    "nonlinear_cg",
+]
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
