@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMPS := _build/stamps
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+# A test process on each core: with several threads in each they would wait for one another.
+ONE_THREAD := OMP_NUM_THREADS=1
 
 LIBRARY := $(shell find mlcourse -name '*.py' -o -name '*.toml' -o -name '*.bib' 2>/dev/null)
 PAGES := $(shell find book mlcourse/book -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*' 2>/dev/null) _config.yml _toc.yml
@@ -67,10 +69,10 @@ lint: $(VENV)/installed ## Format, lint and types.
 	@$(BIN)/mypy
 
 check: lint ## Lint and the fast tests, in under two minutes.
-	@$(BIN)/pytest -q -n $(CORES) -m "not slow" tests/unit
+	@$(ONE_THREAD) $(BIN)/pytest -q -n $(CORES) -m "not slow" tests/unit
 
 test: lint $(STAMPS)/book ## Everything: lint, unit tests, chapters, exercises, grading, sandbox, the book in a browser.
-	@$(BIN)/pytest -n $(CORES) --dist loadfile tests
+	@$(ONE_THREAD) $(BIN)/pytest -n $(CORES) --dist loadfile tests
 
 format: $(VENV)/installed ## Format and mend what ruff can, chapters' text sources included.
 	@$(BIN)/ruff check --fix -q --exclude '*.ipynb' . ; $(BIN)/ruff format --exclude '*.ipynb' .
