@@ -1,0 +1,1 @@
+"""Hyper-parameter optimisation: spaces and configurations are dicts, methods ask and tell."""

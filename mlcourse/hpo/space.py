@@ -1,0 +1,369 @@
+"""Search spaces and configurations: plain dicts of names to ranges, and of names to values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Value = int | float | str | bool | None
+Config = dict[str, Value]
+Units = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Range:
+    """The integers or the real numbers from `low` to `high`, both ends included.
+
+    With `log` equal ratios are equally likely, and not equal differences.
+    """
+
+    name: str
+    low: int | float
+    high: int | float
+    log: bool = False
+    when: tuple[tuple[str, tuple[Value, ...]], ...] = ()
+
+    @property
+    def integer(self) -> bool:
+        """Whether only whole numbers are meant: both ends are written as integers."""
+        return isinstance(self.low, int)
+
+    @property
+    def size(self) -> float:
+        """The number of values: infinite for real numbers, if the ends differ."""
+        if self.integer:
+            return self.high - self.low + 1
+        return 1 if self.low == self.high else math.inf
+
+    def at(self, unit: float) -> Value:
+        """Return the value at a place in [0, 1]; each integer has its own equal (or log) share."""
+        low, high = self._ends()
+        value = low + min(max(unit, 0.0), 1.0) * (high - low)
+        value = math.exp(value) if self.log else value
+        if self.integer:
+            # Shares are [i - 1/2, i + 1/2), so the nearest integer, halves upwards.
+            return int(min(max(math.floor(value + 0.5), self.low), self.high))
+        return min(max(value, self.low), self.high)
+
+    def unit(self, value: Value) -> float:
+        """Return the place of a value in [0, 1], for an integer the middle of its share."""
+        low, high = self._ends()
+        if low == high:
+            return 0.5
+        number = float(value)  # type: ignore[arg-type]
+        return ((math.log(number) if self.log else number) - low) / (high - low)
+
+    def levels(self, count: int) -> list[Value]:
+        """Return at most `count` values, evenly spread, ends included; integers once each."""
+        if self.integer and count >= self.size:
+            return list(range(int(self.low), int(self.high) + 1))
+        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        spread = np.linspace(low, high, count) if count > 1 else [(low + high) / 2]
+        values = [math.exp(x) if self.log else float(x) for x in spread]
+        if self.integer:
+            return list(dict.fromkeys(math.floor(x + 0.5) for x in values))
+        return list(dict.fromkeys(min(max(x, self.low), self.high) for x in values))
+
+    def problem(self, value: object) -> str | None:
+        """Return what is wrong with a value, as the end of a sentence, or None."""
+        kinds: tuple[type, ...] = (int,) if self.integer else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            return f"is no {'integer' if self.integer else 'number'}"
+        if not self.low <= value <= self.high:  # type: ignore[operator]
+            return f"is outside {self.low} .. {self.high}"
+        return None
+
+    def _ends(self) -> tuple[float, float]:
+        low, high = float(self.low), float(self.high)
+        if self.integer:
+            low, high = low - 0.5, high + 0.5
+        return (math.log(low), math.log(high)) if self.log else (low, high)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few values that have no order."""
+
+    name: str
+    choices: tuple[Value, ...]
+    when: tuple[tuple[str, tuple[Value, ...]], ...] = ()
+
+    @property
+    def size(self) -> float:
+        """The number of values."""
+        return len(self.choices)
+
+    def at(self, unit: float) -> Value:
+        """Return the value at a place in [0, 1]: each has an equal share."""
+        return self.choices[min(max(int(unit * len(self.choices)), 0), len(self.choices) - 1)]
+
+    def unit(self, value: Value) -> float:
+        """Return the middle of a value's share of [0, 1]."""
+        return (self.choices.index(value) + 0.5) / len(self.choices)
+
+    def levels(self, count: int) -> list[Value]:
+        """Return every value: leaving one out would leave it untried."""
+        return list(self.choices)
+
+    def problem(self, value: object) -> str | None:
+        """Return what is wrong with a value, as the end of a sentence, or None."""
+        if not any(value == one and type(value) is type(one) for one in self.choices):
+            return f"is none of {_listed(self.choices)}"
+        return None
+
+
+Parameter = Range | Choice
+
+
+class Space:
+    """A search space, read from a plain dict of names to ranges.
+
+    A range is `(low, high)`: integers when both ends are integers, else real numbers; a list is a
+    choice: `{"width": (1, 32), "dropout": (0.0, 0.5), "activation": ["relu", "tanh"]}`. The long
+    forms `{"low": 1e-4, "high": 1.0, "log": True}` and `{"choices": [...]}` can also say when a
+    parameter exists: `{"low": 0.0, "high": 0.99, "when": {"optimizer": "sgd"}}`, or one of
+    several values, `{"optimizer": ["sgd", "nesterov"]}`. What it depends on is a choice that is
+    listed before it. Configurations hold the parameters that exist, and no others. Raises
+    ValueError, with the name and the remedy, for anything else.
+    """
+
+    def __init__(self, definition: Mapping[str, Any]) -> None:
+        if not isinstance(definition, Mapping) or not definition:
+            raise ValueError(
+                f"the space is {definition!r}: give a dict of names to ranges, "
+                'for example {"width": (1, 32)}'
+            )
+        self.parameters: tuple[Parameter, ...] = ()
+        for name, given in definition.items():
+            parameter = _parameter(name, given)
+            self._check_when(parameter)
+            self.parameters += (parameter,)
+
+    @staticmethod
+    def of(space: Space | Mapping[str, Any]) -> Space:
+        """Return the space itself, or the one that a plain dict describes."""
+        return space if isinstance(space, Space) else Space(space)
+
+    @property
+    def names(self) -> list[str]:
+        """The parameters' names, in order."""
+        return [parameter.name for parameter in self.parameters]
+
+    @property
+    def definition(self) -> dict[str, dict[str, Any]]:
+        """The space as a plain dict in the long form, which JSON can hold."""
+        return {parameter.name: _long_form(parameter) for parameter in self.parameters}
+
+    @property
+    def size(self) -> float:
+        """The number of different configurations: infinite with a real-valued range."""
+        return self._count({}, self.parameters)
+
+    def sample(self, rng: np.random.Generator) -> Config:
+        """Draw a configuration, each parameter uniformly (in its logarithm with `log`)."""
+        return self.decode(rng.random(len(self.parameters)))
+
+    def decode(self, units: Sequence[float] | Units) -> Config:
+        """Return the configuration at a point of the unit cube (one coordinate a parameter)."""
+        config: Config = {}
+        for parameter, unit in zip(self.parameters, units, strict=True):
+            if _exists(parameter, config):
+                config[parameter.name] = parameter.at(float(unit))
+        return config
+
+    def encode(self, config: Mapping[str, Value]) -> Units:
+        """Return a configuration's point in the unit cube, (d,): nan for what does not exist."""
+        self.check(config)
+        return np.array(
+            [
+                parameter.unit(config[parameter.name]) if parameter.name in config else math.nan
+                for parameter in self.parameters
+            ]
+        )
+
+    def grid(self, levels: int | Mapping[str, int]) -> Iterator[Config]:
+        """Yield each configuration of a grid once, the last parameter changing fastest.
+
+        `levels` values a range, evenly spread with both ends (all integers, when there are no
+        more), as one number or by name; choices are all there. Raises ValueError below 1.
+        """
+        counts = levels if isinstance(levels, Mapping) else dict.fromkeys(self.names, levels)
+        for parameter in self.parameters:
+            count = counts.get(parameter.name, 1 if isinstance(parameter, Choice) else 0)
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise ValueError(
+                    f"{parameter.name} has {count!r} levels in the grid: give 1 or more"
+                )
+        return self._grid({}, self.parameters, counts)
+
+    def check(self, config: Mapping[str, Value]) -> None:
+        """Raise ValueError when a configuration does not belong to this space."""
+        for name in config:
+            if name not in self.names:
+                raise ValueError(
+                    f"the configuration has {name!r}, which the space lacks: "
+                    f"give {', '.join(self.names)}"
+                )
+        for parameter in self.parameters:
+            name, exists = parameter.name, _exists(parameter, config)
+            if exists and name not in config:
+                raise ValueError(f"the configuration {dict(config)} lacks {name}: add it")
+            if name in config and not exists:
+                raise ValueError(
+                    f"the configuration {dict(config)} has {name}, which exists only when "
+                    f"{_conditions(parameter)}: leave it out"
+                )
+            if exists and (problem := parameter.problem(config[name])):
+                raise ValueError(f"{name} = {config[name]!r} {problem}")
+
+    def __eq__(self, other: object) -> bool:
+        """Spaces are equal when their parameters are, in the same order."""
+        return isinstance(other, Space) and self.parameters == other.parameters
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        """Show the space as it could be written."""
+        return f"Space({self.definition})"
+
+    def _check_when(self, parameter: Parameter) -> None:
+        before = {p.name: p for p in self.parameters}
+        for parent, values in parameter.when:
+            found = before.get(parent)
+            if not isinstance(found, Choice):
+                raise ValueError(
+                    f"{parameter.name} depends on {parent!r}: it can depend on a choice "
+                    "(a list of values) that is listed before it"
+                )
+            for value in values:
+                if problem := found.problem(value):
+                    raise ValueError(f"{parameter.name} depends on {parent} = {value!r}: {problem}")
+
+    def _count(self, config: Config, left: tuple[Parameter, ...]) -> float:
+        if not left:
+            return 1
+        first, rest = left[0], left[1:]
+        if not _exists(first, config):
+            return self._count(config, rest)
+        if isinstance(first, Choice) and any(first.name in dict(p.when) for p in rest):
+            return sum(self._count(config | {first.name: value}, rest) for value in first.choices)
+        # Any value will do: nothing that follows depends on it.
+        return first.size * self._count(config | {first.name: first.at(0)}, rest)
+
+    def _grid(
+        self, config: Config, left: tuple[Parameter, ...], counts: Mapping[str, int]
+    ) -> Iterator[Config]:
+        if not left:
+            yield config
+            return
+        first, rest = left[0], left[1:]
+        if not _exists(first, config):
+            yield from self._grid(config, rest, counts)
+            return
+        for value in first.levels(counts.get(first.name, 1)):
+            yield from self._grid(config | {first.name: value}, rest, counts)
+
+
+def _parameter(name: object, given: Any) -> Parameter:
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"the space has a parameter called {name!r}: names are non-empty text")
+    if isinstance(given, tuple):
+        if len(given) != 2:
+            raise ValueError(
+                f"{name} is {given!r}: give (low, high), or a list for values to choose from"
+            )
+        return _range(name, {"low": given[0], "high": given[1]})
+    if isinstance(given, list):
+        return _choice(name, {"choices": given})
+    if isinstance(given, Mapping):
+        return _choice(name, given) if "choices" in given else _range(name, given)
+    raise ValueError(
+        f"{name} is {given!r}: give (low, high), a list of values, or a dict with low and high"
+    )
+
+
+def _range(name: str, given: Mapping[str, Any]) -> Range:
+    _known_keys(name, given, ("low", "high", "log", "when"))
+    for end in ("low", "high"):
+        value = given.get(end)
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
+            raise ValueError(f"{name} has {end} = {value!r}: give a finite number")
+    low, high, log = given["low"], given["high"], given.get("log", False)
+    if not isinstance(log, bool):
+        raise ValueError(f"{name} has log = {log!r}: give True or False")
+    if low > high:
+        raise ValueError(f"{name} runs from {low} to {high}: give the lower end first")
+    if log and low <= 0:
+        raise ValueError(f"{name} starts at {low}: a logarithmic range starts above 0")
+    if not (isinstance(low, int) and isinstance(high, int)):
+        low, high = float(low), float(high)
+    return Range(name, low, high, log, _when(name, given))
+
+
+def _choice(name: str, given: Mapping[str, Any]) -> Choice:
+    _known_keys(name, given, ("choices", "when"))
+    choices = given["choices"]
+    if not isinstance(choices, list | tuple) or not choices:
+        raise ValueError(f"{name} has the choices {choices!r}: give a list with one value or more")
+    for i, value in enumerate(choices):
+        if value is not None and not isinstance(value, int | float | str | bool):
+            raise ValueError(
+                f"{name} has the choice {value!r}: give text, numbers, True, False or None, and "
+                "look other things up by name"
+            )
+        # 1 == True == 1.0, so the type counts as well.
+        if any(value == one and type(value) is type(one) for one in choices[:i]):
+            raise ValueError(f"{name} has the choice {value!r} twice: give each value once")
+    return Choice(name, tuple(choices), _when(name, given))
+
+
+def _when(name: str, given: Mapping[str, Any]) -> tuple[tuple[str, tuple[Value, ...]], ...]:
+    when = given.get("when", {})
+    if not isinstance(when, Mapping):
+        raise ValueError(f'{name} has when = {when!r}: give a dict, such as {{"optimizer": "sgd"}}')
+    return tuple(
+        (parent, tuple(values) if isinstance(values, list | tuple) else (values,))
+        for parent, values in when.items()
+    )
+
+
+def _known_keys(name: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in given:
+        if key not in known:
+            raise ValueError(f"{name} has the key {key!r}: the keys are {', '.join(known)}")
+
+
+def _exists(parameter: Parameter, config: Mapping[str, Value]) -> bool:
+    return all(
+        parent in config and any(config[parent] == value for value in values)
+        for parent, values in parameter.when
+    )
+
+
+def _conditions(parameter: Parameter) -> str:
+    return " and ".join(f"{parent} is {_listed(values, 'or')}" for parent, values in parameter.when)
+
+
+def _listed(values: Sequence[Value], last: str = "and") -> str:
+    words = [repr(value) for value in values]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def _long_form(parameter: Parameter) -> dict[str, Any]:
+    form: dict[str, Any] = (
+        {"choices": list(parameter.choices)}
+        if isinstance(parameter, Choice)
+        else {"low": parameter.low, "high": parameter.high, "log": parameter.log}
+    )
+    if parameter.when:
+        form["when"] = {parent: list(values) for parent, values in parameter.when}
+    return form
