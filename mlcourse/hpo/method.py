@@ -72,8 +72,8 @@ class Method:
         """Record a trial's value, nan counting as infinite.
 
         A trial that this object never asked for is taken as well, so that a search can learn from
-        another's. Raises ValueError for a second value and for a configuration that does not belong
-        to the space.
+        another's. Raises ValueError for a second value, for a configuration that does not belong
+        to the space, and for one that is not the trial's.
         """
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise ValueError(f"trial {trial.number} has the value {value!r}: give a number")
@@ -81,6 +81,12 @@ class Method:
             raise ValueError(f"trial {trial.number} has a value already: tell each trial once")
         if trial.number not in self._seen:
             self._start(trial)
+        started = self.pending[trial.number]
+        if trial.config != started.config:
+            raise ValueError(
+                f"trial {trial.number} is under way with {started.config}: "
+                f"give {trial.config} a number of its own"
+            )
         del self.pending[trial.number]
         number = math.inf if math.isnan(value) else float(value)
         self.results.append(Result(trial, number))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,8 @@ class Range:
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
         spread = np.linspace(low, high, count) if count > 1 else [(low + high) / 2]
         values = [math.exp(x) if self.log else float(x) for x in spread]
+        if count > 1:
+            values[0], values[-1] = self.low, self.high  # exp(log(x)) need not be x
         if self.integer:
             return list(dict.fromkeys(math.floor(x + 0.5) for x in values))
         return list(dict.fromkeys(min(max(x, self.low), self.high) for x in values))
@@ -104,7 +108,8 @@ class Choice:
 
     def unit(self, value: Value) -> float:
         """Return the middle of a value's share of [0, 1]."""
-        return (self.choices.index(value) + 0.5) / len(self.choices)
+        same = [_same(value, one) for one in self.choices]
+        return (same.index(True) + 0.5) / len(self.choices)
 
     def levels(self, count: int) -> list[Value]:
         """Return every value: leaving one out would leave it untried."""
@@ -112,7 +117,7 @@ class Choice:
 
     def problem(self, value: object) -> str | None:
         """Return what is wrong with a value, as the end of a sentence, or None."""
-        if not any(value == one and type(value) is type(one) for one in self.choices):
+        if not any(_same(value, one) for one in self.choices):
             return f"is none of {_listed(self.choices)}"
         return None
 
@@ -186,20 +191,47 @@ class Space:
             ]
         )
 
-    def grid(self, levels: int | Mapping[str, int]) -> Iterator[Config]:
-        """Yield each configuration of a grid once, the last parameter changing fastest.
+    def coarse(self, levels: int | Mapping[str, int]) -> Space:
+        """Return the space of choices that has `levels` values a range.
 
-        `levels` values a range, evenly spread with both ends (all integers, when there are no
-        more), as one number or by name; choices are all there. Raises ValueError below 1.
+        They are evenly spread with both ends (all integers, when there are no more); `levels` is
+        one number, or numbers by name. Choices are all there. Raises ValueError below 1.
         """
         counts = levels if isinstance(levels, Mapping) else dict.fromkeys(self.names, levels)
+        choices: dict[str, dict[str, Any]] = {}
         for parameter in self.parameters:
             count = counts.get(parameter.name, 1 if isinstance(parameter, Choice) else 0)
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:
                 raise ValueError(
                     f"{parameter.name} has {count!r} levels in the grid: give 1 or more"
                 )
-        return self._grid({}, self.parameters, counts)
+            when = {parent: list(values) for parent, values in parameter.when}
+            choices[parameter.name] = {"choices": parameter.levels(count), "when": when}
+        return Space(choices)
+
+    def configuration(self, number: int) -> Config:
+        """Return a configuration by its number, from 0: the last parameter changes fastest.
+
+        Raises ValueError in a space with a real-valued range, and from the space's size on.
+        """
+        if self.size == math.inf:
+            raise ValueError("the space has a real-valued range: make it `coarse` to count it")
+        if not 0 <= number < self.size:
+            raise ValueError(f"configuration {number!r} of {self.size}: count from 0")
+        config: Config = {}
+        for i, parameter in enumerate(self.parameters, start=1):
+            if _exists(parameter, config):
+                rest = self.parameters[i:]
+                config[parameter.name], number = self._digit(number, config, parameter, rest)
+        return config
+
+    def grid(self, levels: int | Mapping[str, int]) -> Iterator[Config]:
+        """Yield each configuration of the `coarse` space once, the last parameter changing fastest.
+
+        Raises ValueError below 1 level.
+        """
+        coarse = self.coarse(levels)
+        return map(coarse.configuration, range(int(coarse.size)))
 
     def check(self, config: Mapping[str, Value]) -> None:
         """Raise ValueError when a configuration does not belong to this space."""
@@ -242,7 +274,9 @@ class Space:
                 )
             for value in values:
                 if problem := found.problem(value):
-                    raise ValueError(f"{parameter.name} depends on {parent} = {value!r}: {problem}")
+                    raise ValueError(
+                        f"{parameter.name} depends on {parent} = {value!r}, which {problem}"
+                    )
 
     def _count(self, config: Config, left: tuple[Parameter, ...]) -> float:
         if not left:
@@ -250,23 +284,24 @@ class Space:
         first, rest = left[0], left[1:]
         if not _exists(first, config):
             return self._count(config, rest)
-        if isinstance(first, Choice) and any(first.name in dict(p.when) for p in rest):
-            return sum(self._count(config | {first.name: value}, rest) for value in first.choices)
+        if _governs(first, rest):
+            values = first.levels(int(first.size))
+            return sum(self._count(config | {first.name: value}, rest) for value in values)
         # Any value will do: nothing that follows depends on it.
         return first.size * self._count(config | {first.name: first.at(0)}, rest)
 
-    def _grid(
-        self, config: Config, left: tuple[Parameter, ...], counts: Mapping[str, int]
-    ) -> Iterator[Config]:
-        if not left:
-            yield config
-            return
-        first, rest = left[0], left[1:]
-        if not _exists(first, config):
-            yield from self._grid(config, rest, counts)
-            return
-        for value in first.levels(counts.get(first.name, 1)):
-            yield from self._grid(config | {first.name: value}, rest, counts)
+    def _digit(
+        self, number: int, config: Config, first: Parameter, rest: tuple[Parameter, ...]
+    ) -> tuple[Value, int]:
+        """Return the value of `first` in configuration `number`, and the number of the rest."""
+        values = first.levels(int(first.size))
+        if not _governs(first, rest):
+            index, left = divmod(number, int(self._count(config | {first.name: values[0]}, rest)))
+            return values[index], left
+        counts = [int(self._count(config | {first.name: value}, rest)) for value in values]
+        ends = list(accumulate(counts))
+        index = bisect_right(ends, number)
+        return values[index], number - (ends[index] - counts[index])
 
 
 def _parameter(name: object, given: Any) -> Parameter:
@@ -320,8 +355,7 @@ def _choice(name: str, given: Mapping[str, Any]) -> Choice:
                 f"{name} has the choice {value!r}: give text, numbers, True, False or None, and "
                 "look other things up by name"
             )
-        # 1 == True == 1.0, so the type counts as well.
-        if any(value == one and type(value) is type(one) for one in choices[:i]):
+        if any(_same(value, one) for one in choices[:i]):
             raise ValueError(f"{name} has the choice {value!r} twice: give each value once")
     return Choice(name, tuple(choices), _when(name, given))
 
@@ -330,10 +364,11 @@ def _when(name: str, given: Mapping[str, Any]) -> tuple[tuple[str, tuple[Value, 
     when = given.get("when", {})
     if not isinstance(when, Mapping):
         raise ValueError(f'{name} has when = {when!r}: give a dict, such as {{"optimizer": "sgd"}}')
-    return tuple(
-        (parent, tuple(values) if isinstance(values, list | tuple) else (values,))
-        for parent, values in when.items()
-    )
+    listed = {p: v if isinstance(v, list | tuple) else [v] for p, v in when.items()}
+    for parent, values in listed.items():
+        if not values:
+            raise ValueError(f"{name} depends on no value of {parent}: give one or more")
+    return tuple((parent, tuple(values)) for parent, values in listed.items())
 
 
 def _known_keys(name: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -342,9 +377,18 @@ def _known_keys(name: str, given: Mapping[str, Any], known: Sequence[str]) -> No
             raise ValueError(f"{name} has the key {key!r}: the keys are {', '.join(known)}")
 
 
+def _same(value: object, other: object) -> bool:
+    # 1 == True == 1.0, so the type counts as well.
+    return value == other and type(value) is type(other)
+
+
+def _governs(parameter: Parameter, others: Sequence[Parameter]) -> bool:
+    return any(parameter.name in dict(other.when) for other in others)
+
+
 def _exists(parameter: Parameter, config: Mapping[str, Value]) -> bool:
     return all(
-        parent in config and any(config[parent] == value for value in values)
+        parent in config and any(_same(config[parent], value) for value in values)
         for parent, values in parameter.when
     )
 
