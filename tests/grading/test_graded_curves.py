@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
-
-import nbformat
 import pytest
+from real_exercises import graded, misjudged, not_passed
 
-from mlcourse import checks, exercises, release
-from mlcourse.grading.engine import Engine
-from mlcourse.grading.notebook import grade_id_of, read_released
-from mlcourse.grading.process import Limits, Worker
-from mlcourse.grading.results import Record
+from mlcourse import checks
 
-ROOT = Path(__file__).resolve().parents[2]
 EXERCISE = checks.load("curves")
 
 SMOOTH = """
@@ -140,41 +131,9 @@ EDITS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Worker(imports=EXERCISE.imports, limits=Limits(memory_mb=1024)) as worker:
-        released = read_released(exercises.path("curves"))
-        yield Engine(EXERCISE, released, b"a secret of the tests, 32 bytes.", worker)
-
-
-@pytest.fixture(scope="module")
-def solved() -> dict:
-    text = (ROOT / "solutions" / "curves.py").read_text(encoding="utf-8")
-    source, _ = release.notebooks(text, EXERCISE)
-    return json.loads(nbformat.writes(source))
-
-
-@pytest.fixture(scope="module")
-def untouched() -> dict:
-    return json.loads(exercises.path("curves").read_bytes())
-
-
-def graded(engine: Engine, notebook: dict, answers: dict[str, str]) -> dict[str, Record]:
-    """Grade a notebook with other answers to some questions."""
-    notebook = json.loads(json.dumps(notebook))
-    for cell in notebook["cells"]:
-        if (name := grade_id_of(cell)) in answers:
-            cell["source"] = answers[name]
-    records = engine.grade("ada", json.dumps(notebook).encode())
-    return {record.question: record for record in records}
-
-
 def test_the_solution_gets_everything(engine, solved):
     for answers in ({}, RIGHT):
-        rows = graded(engine, solved, answers)
-        left = {name: row.message for name, row in rows.items() if row.status != "passed"}
-        assert list(left) == ["explain_diagnosis"], left
-        assert rows["explain_diagnosis"].status == "manual"
+        assert not_passed(graded(engine, solved, answers)) == {"explain_diagnosis": "manual"}
 
 
 def test_the_untouched_exercise_is_not_attempted(engine, untouched):
@@ -183,24 +142,7 @@ def test_the_untouched_exercise_is_not_attempted(engine, untouched):
 
 
 def test_mistakes_are_recognised_in_the_worker(engine, solved):
-    """One submission for each row of edits, with a wrong answer to several questions.
-
-    `diagnose` calls functions from above, so it is wrong in submissions of its own.
-    """
-    left = list(EDITS)
-    while left:
-        now = {edit[0]: edit for edit in reversed(left)}
-        if len(now) > 1:
-            now.pop("diagnose", None)
-        answers = {}
-        for name, old, new, _ in now.values():
-            assert RIGHT[name].count(old) >= 1, (name, old)
-            answers[name] = RIGHT[name].replace(old, new)
-        rows = graded(engine, solved, answers)
-        for name, _, new, mistake in now.values():
-            assert rows[name].points == 0, (name, new)
-            assert rows[name].mistake == mistake, (name, new, rows[name].message)
-        left = [edit for edit in left if edit not in now.values()]
+    assert misjudged(engine, solved, RIGHT, EDITS) == []
 
 
 def test_each_wrong_letter_gets_its_own_sentence(engine, untouched):
