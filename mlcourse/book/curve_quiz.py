@@ -99,6 +99,6 @@ def curve_quiz(first: int, last: int) -> Element:
             + choices_markdown(curve.choices())
         )
     return Element(
-        html=box("\n".join(html), name="curve-quiz", label=title, colour=_COLOUR),
+        html=box("\n".join(html), name="curve-quiz", label=title, colour=_COLOUR, tint=0),
         markdown="\n\n".join(markdown),
     )

@@ -64,15 +64,18 @@ class Element:
         return self.markdown
 
 
-def box(content: str, *, name: str, label: str, colour: str, identifier: str = "") -> str:
+def box(
+    content: str, *, name: str, label: str, colour: str, identifier: str = "", tint: float = 0.08
+) -> str:
     """HTML of a box with a coloured edge; `colour` is "red, green, blue", each from 0 to 255.
 
+    `tint` is how much of it the background gets: 0 where a picture's grey text lies on it.
     The class `tex2jax_process` asks the book's MathJax to look inside.
     """
     anchor = f' id="{html.escape(identifier)}"' if identifier else ""
     return (
         f'<div{anchor} class="mlcourse-{name} tex2jax_process" role="group" '
         f'aria-label="{html.escape(label)}" '
-        f'style="border-left: 4px solid rgb({colour}); background-color: rgba({colour}, 0.08); '
+        f'style="border-left: 4px solid rgb({colour}); background-color: rgba({colour}, {tint:g}); '
         f'border-radius: 4px; padding: 12px 16px; margin: 16px 0;">\n{content}\n</div>'
     )

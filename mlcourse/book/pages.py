@@ -16,7 +16,7 @@ from mlcourse.__about__ import REPOSITORY
 from mlcourse.book import bibliography, errata, result_tables
 
 ROOT = Path(__file__).resolve().parents[2]
-_ELEMENT_CALL = re.compile(r"(interactive|mistake|quiz|references)\(")
+_ELEMENT_CALL = re.compile(r"(curve_quiz|interactive|mistake|quiz|references)\(")
 _NBVAL_COMMENT = re.compile(r"# *NBVAL_CHECK_OUTPUT *\n")
 _MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 

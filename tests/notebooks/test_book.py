@@ -395,7 +395,8 @@ def test_plumbing_is_left_out_of_a_page() -> None:
         return nodes.container("", nodes.container("", block), classes=["cell"])
 
     page = new_document("page")
-    page += [cell('quiz("forward")'), cell("# NBVAL_CHECK_OUTPUT\nprint(1)"), cell("x = 2")]
+    page += [cell('quiz("forward")'), cell("curve_quiz(1, 8)")]
+    page += [cell("# NBVAL_CHECK_OUTPUT\nprint(1)"), cell("x = 2")]
     pages.leave_out_plumbing(page)
     assert [block.astext() for block in page.findall(nodes.literal_block)] == ["print(1)", "x = 2"]
 

@@ -140,6 +140,8 @@ def test_ticks_are_round_numbers(top: float, ticks: list[float]) -> None:
 def test_colours_are_those_of_the_other_figures() -> None:
     assert plotting.COLOURS[:2] == (curve_picture.BLUE, curve_picture.VERMILION)
     assert curve_picture.INK == plotting.INK
+    # The grey has a contrast of 4.5 on the page itself, so its box has no tint.
+    assert "background-color: rgba(0, 114, 178, 0);" in curve_quiz(1, 1).html
 
 
 @pytest.mark.parametrize("asked", [(0, 3), (3, 2), (20, 25)])
