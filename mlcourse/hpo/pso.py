@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from mlcourse.hpo.latin_hypercube import shares
 from mlcourse.hpo.method import Method, Trial
-from mlcourse.hpo.space import Choice, Config, Parameter, Space, Units
+from mlcourse.hpo.space import Choice, Config, Parameter, Space, Units, Value
 
 #: The settings of the course's source. They sit on the limit of `order_two_stable`.
-SOURCE = {"particles": 5, "inertia": 0.5, "own": 2.0, "swarm": 2.0}
+SOURCE = {"particles": 5, "starts": 5, "inertia": 0.5, "own": 2.0, "swarm": 2.0, "limit": 1.0}
+
+# Real numbers in the same one of so many shares of their range count as the same.
+_SHARES = 1000
 
 # A particle gives up after this many pushes away from what was tried, in a nearly used up space.
 _PUSHES = 100
@@ -34,33 +38,35 @@ class PSO(Method):
     share [0, 1] in the order given, as if neighbours were alike. What does not exist in a
     configuration has a coordinate all the same, which moves on but is pulled nowhere.
 
-    The first places are a Latin hypercube. `limit` is the longest step along one coordinate, in
-    widths of the space. A particle bounces back from a wall. One that would try a configuration for
-    the second time, which teaches nothing, is pushed to a neighbour of it. Infinite values attract
-    nobody. `ask` returns None while all particles are under way. Raises ValueError for fewer than
-    one particle, and for a negative or infinite setting. Source: Kennedy and Eberhart, Particle
-    swarm optimization, 1995; the inertia is Shi and Eberhart's, 1998.
+    `starts` places, a Latin hypercube, are tried first (15 if not given, or one a particle where
+    that is more), and the swarm flies off from the best of them, at rest. `limit` is the longest
+    step along one coordinate, in widths of the space. A particle bounces back from a wall. One that
+    would try a configuration again, to a thousandth of each real range, would learn nothing: it is
+    pushed to a neighbour. Infinite values attract nobody. `ask` returns None while all particles
+    are under way. Raises ValueError for fewer than one particle, fewer starts than particles, and
+    a negative or infinite setting. Source: Kennedy and Eberhart, Particle swarm optimization, 1995;
+    the inertia is Shi and Eberhart's, 1998; starts, pushes and default settings are the course's.
     """
 
     def __init__(
         self,
         space: Space | Mapping[str, Any],
         particles: int = 6,
-        inertia: float = 0.45,
-        own: float = 1.5,
-        swarm: float = 1.5,
-        limit: float = 0.25,
+        inertia: float = 0.4,
+        own: float = 1.8,
+        swarm: float = 1.4,
+        limit: float = 0.2,
+        starts: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(space, seed)
-        if isinstance(particles, bool) or not isinstance(particles, int) or particles < 1:
-            raise ValueError(f"the swarm has {particles!r} particles: give an integer, 1 or more")
-        self.particles = particles
+        self.particles = _count("particles", particles, 1)
+        self.starts = _count("starts", max(15, particles) if starts is None else starts, particles)
         self.inertia = _setting("inertia", inertia)
         self.own = _setting("own", own)
         self.swarm = _setting("swarm", swarm)
         self.limit = _setting("limit", limit)
-        self._starts = _starts(particles, len(self.space.parameters), self.seed)
+        self._shares = shares(self.starts, len(self.space.parameters), self.seed)
         self._size = self.space.size
         self._tried: set[tuple[Any, ...]] = set()
         self._last: dict[int, Trial] = {}
@@ -68,27 +74,33 @@ class PSO(Method):
         self._swarm_best: _Best | None = None
 
     def _propose(self, number: int, rng: np.random.Generator) -> Trial | None:
-        particle = self._idle()
+        particle = self._idle(number)
         if particle is None:
             return None
         if particle in self._last:
-            place, velocity = self._moved(particle, rng)
+            x, v = self._moved(particle, rng)
         else:
-            place = self._starts[particle]
-            # Half the way to a random place: at once in motion, and never far outside.
-            velocity = (rng.random(len(place)) - place) / 2
-        place = self._somewhere_new(place, rng)
+            share = self._shares[particle]
+            x, v = (share + rng.random(len(share))) / self.starts, np.zeros(len(share))
+        place = self._somewhere_new(x, rng)
+        velocity = v + (place - x)
         note = {"particle": particle, "position": place.tolist(), "velocity": velocity.tolist()}
         return Trial(number, self.space.decode(place), note=note)
 
-    def _idle(self) -> int | None:
-        """Return the particle that has waited longest, None when all are under way."""
-        flying = {self._particle(trial) for trial in self.pending.values()}
-        idle = [particle for particle in range(self.particles) if particle not in flying]
-        return min(idle, key=self._last_number, default=None)
+    def _idle(self, number: int) -> int | None:
+        """Return a particle without a start, else the one that has waited longest, if any."""
+        # Workers that know nothing of each other have numbers of their own, so different starts.
+        new = [particle for particle in range(self.starts) if particle not in self._last]
+        if new:
+            return number if number in new else new[0]
+        # Every start is a particle; those that started badly stay where they are.
+        flying = sorted(range(self.starts), key=self._rank)[: self.particles]
+        waiting = {self._particle(trial) for trial in self.pending.values()}
+        idle = [particle for particle in flying if particle not in waiting]
+        return min(idle, key=lambda particle: self._last[particle].number, default=None)
 
-    def _last_number(self, particle: int) -> int:
-        return self._last[particle].number if particle in self._last else -1
+    def _rank(self, particle: int) -> tuple[float, int]:
+        return self._own_best[particle][:2] if particle in self._own_best else (math.inf, particle)
 
     def _moved(self, particle: int, rng: np.random.Generator) -> tuple[Units, Units]:
         note = self._last[particle].note
@@ -103,7 +115,7 @@ class PSO(Method):
     def _somewhere_new(self, place: Units, rng: np.random.Generator) -> Units:
         """Return the place, or one that a random walk from it finds, not tried before."""
         for _ in range(_PUSHES if len(self._tried) < self._size else 0):
-            if _key(self.space.decode(place)) not in self._tried:
+            if self._key(self.space.decode(place)) not in self._tried:
                 break
             place = self._neighbour(place, rng)
         return place
@@ -116,10 +128,11 @@ class PSO(Method):
         return moved
 
     def _started(self, trial: Trial) -> None:
-        self._tried.add(_key(trial.config))
+        self._tried.add(self._key(trial.config))
         particle = self._particle(trial)
-        if particle is not None and trial.number > self._last_number(particle):
-            self._last[particle] = trial
+        if particle is not None:
+            trials = (self._last.get(particle, trial), trial)
+            self._last[particle] = max(trials, key=lambda one: one.number)
 
     def _told(self, trial: Trial, value: float) -> None:
         if value == math.inf:
@@ -130,10 +143,15 @@ class PSO(Method):
             self._own_best[particle] = _better(self._own_best.get(particle), found)
         self._swarm_best = _better(self._swarm_best, found)
 
+    def _key(self, config: Config) -> tuple[Any, ...]:
+        """Return what two configurations that count as the same have in common."""
+        parameters = [p for p in self.space.parameters if p.name in config]
+        return tuple((p.name, _rounded(p, config[p.name])) for p in parameters)
+
     def _particle(self, trial: Trial) -> int | None:
         """Return the particle that a trial belongs to, None for one from outside the swarm."""
         particle = trial.note.get("particle")
-        return particle if particle in range(self.particles) else None
+        return particle if particle in range(self.starts) else None
 
 
 def order_two_stable(inertia: float, own: float, swarm: float) -> bool:
@@ -152,18 +170,16 @@ def order_two_stable(inertia: float, own: float, swarm: float) -> bool:
     return abs(inertia) < 1 and variance * (1 + inertia) < drift * (1 - inertia)
 
 
+def _count(name: str, value: int, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} is {value!r}: give an integer, {least} or more")
+    return value
+
+
 def _setting(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ValueError(f"{name} is {value!r}: give a number, 0 or more")
     return float(value)
-
-
-def _starts(particles: int, dimensions: int, seed: int) -> Units:
-    """Return a Latin hypercube in the unit cube, (particles, dimensions)."""
-    # The 1 keeps these numbers apart from those of trial 0.
-    rng = np.random.default_rng([seed, 0, 1])
-    shares = rng.permuted(np.tile(np.arange(particles), (dimensions, 1)), axis=1).T
-    return (shares + rng.random(shares.shape)) / particles
 
 
 def _pull(x: Units, best: _Best | None) -> Units:
@@ -182,6 +198,13 @@ def _better(old: _Best | None, new: _Best) -> _Best:
     return new if old is None or new[:2] < old[:2] else old
 
 
+def _rounded(parameter: Parameter, value: Value) -> object:
+    if parameter.size == math.inf:
+        return int(parameter.unit(value) * _SHARES)
+    # 1, 1.0 and True are equal, so the type counts as well.
+    return type(value), value
+
+
 def _next_value(parameter: Parameter, unit: float, rng: np.random.Generator) -> float:
     """Return the place of the next integer up or down, of another choice, or of any real number."""
     value = parameter.at(unit)
@@ -192,8 +215,3 @@ def _next_value(parameter: Parameter, unit: float, rng: np.random.Generator) -> 
     else:
         return float(rng.random())
     return parameter.unit(others[rng.integers(len(others))])
-
-
-def _key(config: Config) -> tuple[Any, ...]:
-    # 1, 1.0 and True are equal, so the type counts as well.
-    return tuple((name, type(value), value) for name, value in config.items())
