@@ -18,8 +18,8 @@ SOURCE = {"particles": 5, "starts": 5, "inertia": 0.5, "own": 2.0, "swarm": 2.0,
 # Real numbers in the same one of so many shares of their range count as the same.
 _SHARES = 1000
 
-# A particle gives up after this many pushes away from what was tried, in a nearly used up space.
-_PUSHES = 100
+# A particle is pushed so often, and then thrown so often to a random place, before it gives up.
+_PUSHES, _THROWS = 50, 50
 
 # A value, the trial's number (it decides between equal values) and the place in the unit cube.
 _Best = tuple[float, int, Units]
@@ -110,22 +110,26 @@ class PSO(Method):
         v += self.own * u1 * _pull(x, self._own_best.get(particle))
         v += self.swarm * u2 * _pull(x, self._swarm_best)
         v = np.clip(v, -self.limit, self.limit)
-        return _reflected(x + v, v)
+        x = x + v
+        return _mirrored(x), np.where((x < 0) | (x > 1), -v, v)
 
     def _somewhere_new(self, place: Units, rng: np.random.Generator) -> Units:
         """Return the place, or one that a random walk from it finds, not tried before."""
-        for _ in range(_PUSHES if len(self._tried) < self._size else 0):
+        for attempt in range(_PUSHES + _THROWS if len(self._tried) < self._size else 0):
             if self._key(self.space.decode(place)) not in self._tried:
                 break
-            place = self._neighbour(place, rng)
+            place = self._pushed(place, rng) if attempt < _PUSHES else rng.random(len(place))
         return place
 
-    def _neighbour(self, place: Units, rng: np.random.Generator) -> Units:
-        """Return the place with one parameter, drawn at random, moved by one value."""
+    def _pushed(self, place: Units, rng: np.random.Generator) -> Units:
+        """Return the place with one coordinate, drawn at random, moved to a neighbour."""
         i = rng.choice([i for i, p in enumerate(self.space.parameters) if p.size > 1])
-        moved = place.copy()
-        moved[i] = _next_value(self.space.parameters[i], place[i], rng)
-        return moved
+        place = place.copy()
+        if self.space.parameters[i].size == math.inf:
+            place[i] = _mirrored(place[i] + self.limit * rng.uniform(-1, 1))
+        else:
+            place[i] = _neighbour(self.space.parameters[i], place[i], rng)
+        return place
 
     def _started(self, trial: Trial) -> None:
         self._tried.add(self._key(trial.config))
@@ -187,11 +191,9 @@ def _pull(x: Units, best: _Best | None) -> Units:
     return np.zeros_like(x) if best is None else np.nan_to_num(best[2] - x)
 
 
-def _reflected(x: Units, v: Units) -> tuple[Units, Units]:
-    """Return a place and a velocity, mirrored at the walls of the unit cube."""
-    outside = (x < 0) | (x > 1)
-    mirrored = np.where(x < 0, -x, 2 - x)
-    return np.clip(np.where(outside, mirrored, x), 0, 1), np.where(outside, -v, v)
+def _mirrored(x: Any) -> Any:
+    """Return coordinates folded back into [0, 1] at its walls."""
+    return np.clip(np.where(x < 0, -x, np.where(x > 1, 2 - x, x)), 0, 1)
 
 
 def _better(old: _Best | None, new: _Best) -> _Best:
@@ -205,13 +207,12 @@ def _rounded(parameter: Parameter, value: Value) -> object:
     return type(value), value
 
 
-def _next_value(parameter: Parameter, unit: float, rng: np.random.Generator) -> float:
-    """Return the place of the next integer up or down, of another choice, or of any real number."""
+def _neighbour(parameter: Parameter, unit: float, rng: np.random.Generator) -> float:
+    """Return the place of the next integer, up or down, or of any other choice."""
     value = parameter.at(unit)
     if isinstance(parameter, Choice):
         others = [one for one in parameter.choices if one is not value]
-    elif parameter.integer:
-        others = [n for n in (value - 1, value + 1) if parameter.problem(n) is None]  # type: ignore[operator]
     else:
-        return float(rng.random())
+        steps = (value - 1, value + 1)  # type: ignore[operator]
+        others = [one for one in steps if parameter.problem(one) is None]
     return parameter.unit(others[rng.integers(len(others))])
