@@ -5,7 +5,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mlcourse.hpo.method import Method, Trial
@@ -99,20 +98,28 @@ def test_a_missing_package_is_said_in_one_line(benchmark, capsys):
     assert said == "no_such_package is not installed: its methods are left out\n"
 
 
-@pytest.mark.parametrize("name", ["OptunaTPE", "NevergradPSO"])
+PEERS = {
+    "OptunaTPE": ("optuna", lambda peer: peer._study.best_value),
+    "NevergradPSO": ("nevergrad", lambda peer: peer._optimizer.current_bests["minimum"].mean),
+}
+
+
+@pytest.mark.parametrize("name", PEERS)
 def test_a_peer_is_asked_and_told_like_our_own(benchmark, name):
-    pytest.importorskip({"OptunaTPE": "optuna", "NevergradPSO": "nevergrad"}[name])
+    package, lowest_told = PEERS[name]
+    pytest.importorskip(package)
     space = Space({"n": (0, 19), "x": (0.0, 1.0), "c": ["a", "b"]})
     values = []
     for _ in range(2):
         peer = getattr(benchmark, name)(space, 5)
-        for _ in range(150):
+        for _ in range(30):
             trial = peer.ask()
             space.check(trial.config)
             peer.tell(trial, trial.config["n"] + trial.config["x"])
         values.append([result.value for result in peer.results])
+        assert lowest_told(peer) == peer.best.value == min(values[-1])
     assert values[0] == values[1]
-    assert np.median(values[0][-40:]) < np.median(values[0][:40])  # values arrive, and their sign
+    assert len(set(values[0])) > 20
 
 
 def test_pyswarms_makes_as_many_evaluations_as_the_others(benchmark):
