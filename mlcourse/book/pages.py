@@ -18,6 +18,7 @@ from mlcourse.book import bibliography, errata, result_tables
 ROOT = Path(__file__).resolve().parents[2]
 _ELEMENT_CALL = re.compile(r"(curve_quiz|interactive|mistake|quiz|references)\(")
 _NBVAL_COMMENT = re.compile(r"# *NBVAL_CHECK_OUTPUT *\n")
+_PUNCTUATION = re.compile(r"[.,;:!?)]+")
 _MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 
 
@@ -144,6 +145,17 @@ def leave_out_plumbing(doctree: nodes.document) -> None:
             code.children = [nodes.Text(text)]
 
 
+def keep_punctuation(doctree: nodes.document) -> None:
+    """Hold a formula in the text and what follows it, such as a full stop, on one line."""
+    for formula in list(doctree.findall(nodes.math)):
+        after = formula.next_node(descend=False, siblings=True)
+        if isinstance(after, nodes.Text) and (found := _PUNCTUATION.match(after)):
+            held = nodes.inline("", "", classes=["held-together"])
+            formula.replace_self(held)
+            held += [formula, nodes.Text(found.group())]
+            after.parent.replace(after, nodes.Text(after[found.end() :]))
+
+
 def link_by_label(doctree: nodes.document, slugs: dict[str, tuple[int, str, str]]) -> None:
     """Let `page.md#label` reach each explicit label, `(label)=`; MyST knows only headings."""
     for label, explicit in doctree.nametypes.items():
@@ -153,6 +165,7 @@ def link_by_label(doctree: nodes.document, slugs: dict[str, tuple[int, str, str]
 
 def _on_doctree_read(app: Any, doctree: nodes.document) -> None:
     leave_out_plumbing(doctree)
+    keep_punctuation(doctree)
     link_by_label(doctree, app.env.metadata[app.env.docname].setdefault("myst_slugs", {}))
 
 

@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from mlcourse import schedules
 from mlcourse.book import interactive
-from mlcourse.book.interactive import FIGURES, START
-from mlcourse.book.interactive_pictures import CURVATURES, DISTANCE, bowl, train
+from mlcourse.book.interactive import FIGURES, START, game
+from mlcourse.book.interactive_pictures import CURVATURES, DISTANCE, best_of, bowl, train
 
 CHROMIUM = Path("/usr/bin/chromium")
 THEMES = {"light": ("#ffffff", "#222222"), "dark": ("#121212", "#dddddd")}
@@ -371,6 +371,108 @@ def test_a_rate_that_falls_too_soon_never_arrives(chosen: Locator) -> None:
     assert _numbers(chosen)["gain"] < 1
 
 
+# --- Babysitting -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def played(page: Page) -> Locator:
+    """The game, with no training yet."""
+    figure = _figure(page, "babysitting")
+    figure.get_by_role("button", name="Start again").click()
+    return figure
+
+
+def _train(figure: Locator, lr: int, momentum: int) -> None:
+    """Train at positions of the two sliders."""
+    controls = FIGURES["babysitting"].controls
+    low, step = zip(*((control.low, control.step) for control in controls), strict=True)
+    _move(figure, lr=low[0] + lr * step[0], momentum=low[1] + momentum * step[1])
+    figure.get_by_role("button", name="Train").click()
+
+
+def _said(figure: Locator) -> str:
+    return figure.locator('[aria-live="polite"]').inner_text()
+
+
+def test_a_game_shows_the_runs_of_the_table(played: Locator) -> None:
+    right = np.array(game()["right"])
+    rng = np.random.default_rng(0)
+    lr, momentum = FIGURES["babysitting"].controls
+    plays = [(int(rng.integers(15)), int(rng.integers(12))) for _ in range(6)]
+    plays += [(9, 10)] * 4  # the fourth training of a setting has the first one's seed
+    found: list[int] = []
+    assert "10 trainings are yours" in _said(played)
+    for count, (i, j) in enumerate(plays, start=1):
+        found.append(right[i, j, plays[: count - 1].count((i, j)) % 3])
+        _train(played, i, j)
+        numbers = _numbers(played)
+        assert numbers["accuracy"] == pytest.approx(found[-1] / 3.6)
+        assert numbers["best_so_far"] == pytest.approx(max(found) / 3.6)
+        assert numbers["left"] == 10 - count
+        assert ("ahead" in numbers) == (count == 10)
+    assert found[-1] == right[9, 10, 0]
+    assert [numbers[f"accuracy_{n}"] for n in range(1, 11)] == pytest.approx(np.array(found) / 3.6)
+    for n in (1, 2, 5, 10):
+        best = max(found[:n])
+        assert numbers[f"best_{n}"] == pytest.approx(best / 3.6)
+        assert numbers[f"ahead_{n}"] == pytest.approx(100 * (right < best).mean() ** n)
+        assert numbers[f"median_{n}"] == pytest.approx(best_of(right, np.array([n]), 0.5)[0] / 3.6)
+    i, j = plays[int(np.argmax(found))]
+    assert numbers["mean"] == pytest.approx(right[i, j].mean() / 3.6)
+    assert numbers["ahead"] == numbers["ahead_10"]
+    best = np.maximum.accumulate(np.array(found)) / 3.6
+    curve = _drawn(played, panel=1, line=2)  # after the band and the median
+    assert curve[:, 0] == pytest.approx(np.arange(10) / 9, abs=1e-4)
+    assert curve[:, 1] == pytest.approx((best - 70) / 30, abs=1e-4)
+    band = _drawn(played, panel=1, line=0)
+    edges = [best_of(right, np.arange(1, 11), share) / 3.6 for share in (0.1, 0.9)]
+    heights = (np.concatenate([edges[0], edges[1][::-1]]) - 70) / 30
+    assert band[:, 1] == pytest.approx(heights, abs=1e-4)
+    area = played.locator(".panel > svg > svg").nth(0)
+    assert area.locator("rect").count() == lr.positions * momentum.positions
+    assert area.locator("circle").count() == 10
+
+
+def test_the_landscape_and_the_verdict_wait_for_the_end(played: Locator) -> None:
+    area = played.locator(".panel > svg > svg")
+    for count in range(9):
+        _train(played, count, count)
+        assert area.nth(0).locator("rect").count() == 0
+        assert area.nth(0).locator("circle").count() == count + 1
+        assert area.nth(1).locator("path").count() == 1
+        assert "random search" not in played.inner_text()
+    _train(played, 9, 9)
+    assert played.get_by_role("button", name="Train").is_disabled()
+    assert "random search is behind you" in _said(played)
+
+
+def test_a_game_is_played_with_keys_and_started_again(played: Locator, page: Page) -> None:
+    _move(played, lr=-1.0, momentum=0.9)
+    played.get_by_role("slider", name="momentum α").focus()
+    page.keyboard.press("Enter")
+    assert _numbers(played)["left"] == 9
+    page.keyboard.press("ArrowLeft")
+    assert played.locator("output").nth(1).inner_text() == "0.81"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    assert _numbers(played)["left"] == 7
+    assert played.locator("tbody th").all_inner_texts() == ["1", "2", "3"]
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert "10 trainings are yours" in _said(played)
+    assert played.locator("circle, tbody").count() == 0
+
+
+def test_a_slider_alone_is_not_read_aloud(played: Locator) -> None:
+    _train(played, 3, 3)
+    said = played.locator('[aria-live="polite"] > p').element_handle()
+    _move(played, lr=0.0)
+    assert said.evaluate("p => p.isConnected")
+    _train(played, 3, 4)
+    assert not said.evaluate("p => p.isConnected")
+
+
 # --- The page around ---------------------------------------------------------------------------
 
 
@@ -415,7 +517,7 @@ def test_two_figures_of_one_kind_do_not_disturb_each_other(page: Page) -> None:
         _move(first, alpha=alpha)
     assert _numbers(first)["effective"] != _numbers(second)["effective"]
     assert _words(second) == before
-    assert page.locator(".mlcourse-interactive > .live").count() == 4
+    assert page.locator(".mlcourse-interactive > .live").count() == len(FIGURES) + 1
 
 
 def test_an_output_that_comes_later_is_live_too(browser: Browser) -> None:
@@ -465,7 +567,7 @@ def test_the_static_picture_stays_when_the_script_fails(browser: Browser, addres
     page = browser.new_page()
     page.add_init_script("document.createElementNS = () => { throw new Error('no SVG'); };")
     page.goto(address)
-    assert page.locator(".static img:visible").count() == 4
+    assert page.locator(".static img:visible").count() == len(FIGURES) + 1
     assert page.locator(".live").count() == 0
     page.close()
 
@@ -505,6 +607,8 @@ def test_nothing_is_wider_than_a_narrow_screen(
         _move(_figure(page, "learning_rate"), lr=0.6, kappa=2.0)
         _move(_figure(page, "momentum"), lr=0.6, kappa=2.0)
         _figure(page, "schedules").get_by_role("radio", name="cosine", exact=True).check()
+        for _ in range(10):
+            _figure(page, "babysitting").get_by_role("button", name="Train").click()
     right = page.locator("body *:visible").evaluate_all(
         "all => Math.max(...all.filter(e => !e.ownerSVGElement)"
         ".map(e => e.getBoundingClientRect().right))"
@@ -513,7 +617,9 @@ def test_nothing_is_wider_than_a_narrow_screen(
     context.close()
 
 
-def test_labels_of_a_plot_do_not_overlap(page: Page) -> None:
+@pytest.mark.parametrize("log_lr0", [-1.0, -1.12, -2.83, -3.0])
+def test_labels_of_a_plot_do_not_overlap(page: Page, log_lr0: float) -> None:
+    _move(_figure(page, "schedules"), lr0=log_lr0)
     for name in FIGURES:
         for plot in _figure(page, name).locator(".panel > svg").all():
             boxes = plot.locator("text").evaluate_all(

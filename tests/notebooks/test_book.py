@@ -401,6 +401,16 @@ def test_plumbing_is_left_out_of_a_page() -> None:
     assert [block.astext() for block in page.findall(nodes.literal_block)] == ["print(1)", "x = 2"]
 
 
+def test_punctuation_stays_on_the_line_of_its_formula() -> None:
+    page, line = new_document("page"), nodes.paragraph()
+    page += line
+    line += [nodes.Text("At "), nodes.math("x", "x"), nodes.Text("), and "), nodes.math("y", "y")]
+    line += [nodes.Text(" too: "), nodes.math("z", "z")]
+    pages.keep_punctuation(page)
+    assert line.astext() == "At x), and y too: z"
+    assert [held.astext() for held in line.findall(nodes.inline)] == ["x),"]
+
+
 def test_a_label_can_be_linked_as_a_heading_can() -> None:
     page = new_document("page")
     page += nodes.target(ids=["an-exercise"], names=["an_exercise"])

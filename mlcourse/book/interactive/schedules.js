@@ -100,7 +100,7 @@ show("schedules", (changed) => {
     const name = radios.querySelector("input:checked").value, schedule = SCHEDULES[name];
     for (const one of sliders) one.node.style.display = schedule.uses.includes(one.name) ? "" : "none";
     const constant = train(() => p.lr0), run = name === "constant" ? constant : train((t) => schedule.rate(p, t));
-    ratePanel.rescale(1.1 * p.lr0, [0, p.lr0 / 2, p.lr0]);
+    ratePanel.rescale(1.1 * p.lr0, [0, p.lr0]); // a long number halfway up would lie on the label
     ratePanel.draw(ratePanel.line(constant.rates, 1), ratePanel.line(run.rates, 0));
     runPanel.draw(runPanel.line([[0, constant.floor], [EPOCHS, constant.floor]], 2),
       runPanel.line(constant.distances, 1), runPanel.line(run.distances, 0));
