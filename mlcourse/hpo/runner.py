@@ -45,9 +45,10 @@ def run(
     With one job the result is that of a search that never stopped. Both limits count the whole
     search. Give the method as new: it learns the trials from the journal.
 
-    A value that is nan is infinite. So is that of an objective that raises, with the message in the
-    history's `error`, and of one whose process ended (a try and a second one); the search goes
-    on. A bar shows on a terminal, or as `progress` says. Ctrl-C leaves a complete journal.
+    A value that is nan is infinite, and so is that of an objective that raises: its message is in
+    the history's `error`, and the search goes on. A process that ends without a value, perhaps for
+    want of memory, costs its trial a second try, then its value. A bar shows on a terminal, or as
+    `progress` says. Ctrl-C ends the search and leaves a complete journal.
 
     Raises ValueError when the limits or jobs are no positive numbers, when the first three trials
     fail with the same message (the journal then forgets them), for a budget of None with a limit of
