@@ -13,7 +13,14 @@ from mlcourse.hpo.method import Method, Trial
 from mlcourse.hpo.space import Choice, Config, Parameter, Space, Units, Value
 
 #: The settings of the course's source. They sit on the limit of `order_two_stable`.
-SOURCE = {"particles": 5, "starts": 5, "inertia": 0.5, "own": 2.0, "swarm": 2.0, "limit": 1.0}
+SOURCE: dict[str, Any] = {
+    "particles": 5,
+    "starts": 5,
+    "inertia": 0.5,
+    "own": 2.0,
+    "swarm": 2.0,
+    "limit": 1.0,
+}
 
 # Real numbers in the same one of so many shares of their range count as the same.
 _SHARES = 1000
@@ -32,11 +39,12 @@ class PSO(Method):
 
         v <- inertia * v + own * u1 * (p - x) + swarm * u2 * (g - x),    x <- x + v
 
-    p is the best place that *this particle* has seen and g the best that any has seen; u1 and u2
-    are drawn from [0, 1] for each coordinate. Places are in the unit cube, a coordinate for each
-    parameter, and stay real: integers are rounded in the configuration only. A choice's values
-    share [0, 1] in the order given, as if neighbours were alike. What does not exist in a
-    configuration has a coordinate all the same, which moves on but is pulled nowhere.
+    p is the place of the best configuration that *this particle* has tried, g that of the best of
+    all; u1 and u2 are drawn from [0, 1] for each coordinate. Places are in the unit cube, a
+    coordinate for each parameter. x stays real: integers are rounded in the configuration only,
+    whose own place is in the middle of their shares. A choice's values share [0, 1] in the order
+    given, as if neighbours were alike. What does not exist in a configuration has a coordinate all
+    the same: in x it moves on, in p and g it pulls nowhere.
 
     `starts` places, a Latin hypercube, are tried first (15 if not given, or one a particle where
     that is more), and the swarm flies off from the best of them, at rest. `limit` is the longest
