@@ -25,6 +25,8 @@ ANGLE, START = math.radians(20), (-1.7, 0.9)
 #: The noisy run: its length, updates an epoch, curvatures, first distance, and seed of the noise.
 EPOCHS, UPDATES, DISTANCE, SEED = 60, 10, 10.0, 4
 CURVATURES = tuple(10 ** (i / 9) for i in range(10))
+#: The babysitting game: how many plays, and real runs made by `mlcourse.book.babysitting_runs`.
+PLAYS, GAME_FILE = 10, FOLDER / "babysitting.json"
 _INDENT_OR_COMMENT = re.compile(r"^[ \t]*(//.*\n)?|^\n", re.MULTILINE)
 
 
@@ -45,6 +47,16 @@ class Control:
     def value(self) -> float:
         """The number that the slider stands for at its start."""
         return float(10**self.start) if self.log else self.start
+
+    @property
+    def positions(self) -> int:
+        """The number of places where the slider may stand."""
+        return round((self.high - self.low) / self.step) + 1
+
+    def at(self, position: int) -> float:
+        """The number that the slider stands for at one of its positions, from 0."""
+        exponent = self.low + position * self.step
+        return float(10**exponent) if self.log else round(exponent, 9)
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,12 @@ class InteractiveFigure:
         return self.caption.format(**self.values())
 
 
+def game() -> dict[str, Any]:
+    """What the babysitting game needs: `right` is [lr][momentum][seed], of so many `images`."""
+    stored = json.loads(GAME_FILE.read_text(encoding="utf-8"))
+    return {"plays": PLAYS, "images": stored["images"], "right": stored["right"]}
+
+
 _BOWL = {"BOWL": {"angle": ANGLE, "start": START}}
 _RUN = {
     "RUN": {
@@ -82,6 +100,19 @@ _LR = ("lr", "learning rate lr", -3.0, 0.6, 0.01)
 _KAPPA = ("kappa", "condition number κ", 0.0, 2.0, 0.01)
 
 FIGURES = {
+    "babysitting": InteractiveFigure(
+        title="Interactive figure: babysitting",
+        shows="a game of ten trainings, real ones from a table: choose a learning rate and a "
+        "momentum, see the validation accuracy, choose again; and what random search would have "
+        "found.",
+        caption="lr = {lr:.3g} and α = {momentum:.3g}",
+        parts=("plot", "babysitting"),
+        controls=(
+            Control("lr", "learning rate lr", -3.0, 0.5, 0.25, -2.0, log=True),
+            Control("momentum", "momentum α", 0.0, 0.99, 0.09, 0.45),
+        ),
+        constants={"GAME": game()},
+    ),
     "learning_rate": InteractiveFigure(
         title="Interactive figure: the learning rate",
         shows="gradient descent on a bowl of condition number κ, its path and its loss: it "
@@ -164,7 +195,7 @@ html[data-theme="dark"] .mlcourse-interactive .series { filter: brightness(1.3);
 
 
 def interactive(name: str) -> Element:
-    """The interactive figure `name`: "learning_rate", "momentum" or "schedules".
+    """The interactive figure `name`: "babysitting", "learning_rate", "momentum" or "schedules".
 
     Raises ValueError for another name.
     """

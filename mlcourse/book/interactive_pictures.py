@@ -28,6 +28,7 @@ from mlcourse.book.interactive import (
     SEED,
     START,
     UPDATES,
+    game,
 )
 
 Values = Mapping[str, float]
@@ -147,6 +148,46 @@ def step_schedule(values: Values) -> bytes:
     return _png(draw)
 
 
+def babysitting(values: Values) -> bytes:
+    """PNG of every setting's accuracy, `lr` and `momentum` marked, and of random search's best."""
+    stored, (lr, momentum) = game(), FIGURES["babysitting"].controls
+    accuracy = np.array(stored["right"]) / stored["images"]
+    counts = np.arange(1, stored["plays"] + 1)
+    low, middle, high = (100 * best_of(accuracy, counts, share) for share in (0.1, 0.5, 0.9))
+
+    def draw(left: Axes, right: Axes) -> None:
+        sides = [
+            np.linspace(c.low - c.step / 2, c.high + c.step / 2, c.positions + 1)
+            for c in (lr, momentum)
+        ]
+        shades = np.zeros((*accuracy.shape[1::-1], 4))
+        shades[..., :3] = mpl.colors.to_rgb(plotting.COLOURS[0])
+        shades[..., 3] = accuracy.mean(axis=2).T ** 6
+        left.pcolormesh(10 ** sides[0], sides[1], shades)
+        left.axvline(values["lr"], color=plotting.INK, linestyle=":")
+        left.axhline(values["momentum"], color=plotting.INK, linestyle=":")
+        left.set(xscale="log", xlabel="learning rate lr", ylabel="momentum α")
+        left.set_title("Accuracy: the fuller, the better")
+        right.fill_between(counts, low, high, alpha=0.2, color=plotting.COLOURS[1], linewidth=0)
+        plotting.line(right, counts, middle, 1, "median of random search")
+        right.set(ylim=(70, 100), xlabel="trainings", ylabel="validation accuracy (%)")
+        right.legend(loc="lower right")
+        right.set_title("Best so far, and the middle 80 %")
+
+    return _png(draw)
+
+
+def best_of(values: Floats, counts: NDArray[np.int64], share: float) -> Floats:
+    """The `share` quantile of the highest of n values that are drawn with replacement, for each n.
+
+    All of them are at most v with the probability F(v)^n, F being the distribution of `values`.
+    """
+    values = np.sort(values, axis=None)
+    place = np.ceil(len(values) * share ** (1 / counts)).astype(int)
+    quantiles: Floats = values[place - 1]
+    return quantiles
+
+
 def _png(draw: Callable[[Axes, Axes], None]) -> bytes:
     """A figure with two panels that `draw` fills, in the book's style, as a PNG."""
     with mpl.rc_context():
@@ -155,13 +196,19 @@ def _png(draw: Callable[[Axes, Axes], None]) -> bytes:
         fig = Figure(figsize=(8.4, 3.7))
         left, right = fig.subplots(1, 2)
         draw(left, right)
-        right.legend()
+        if right.get_legend() is None:
+            right.legend()
         file = io.BytesIO()
         fig.savefig(file, format="png", dpi=100, metadata={"Software": None})
     return file.getvalue()
 
 
-PICTURES = {"learning_rate": learning_rate, "momentum": momentum, "schedules": step_schedule}
+PICTURES = {
+    "babysitting": babysitting,
+    "learning_rate": learning_rate,
+    "momentum": momentum,
+    "schedules": step_schedule,
+}
 
 
 def draw_all() -> None:
