@@ -118,8 +118,8 @@ def _fresh(config: Widths, seed: int, classes: int, channels: int) -> nn.Sequent
         return lenet5(classes, **config, channels=channels)
 
 
-#: Numbers (3 MB in float32) of C1's output that are in use at a time: they should stay in a cache.
-_SLICE = 800_000
+#: Numbers (2 MB in float32) of C1's output that are in use at a time: they should stay in a cache.
+_SLICE = 500_000
 
 
 class _Stem(torch.autograd.Function):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mlcourse.hpo.lenets import LeNets, Widths
 
 
-def groups(configs: Sequence[Widths], filters: int = 192, most: int = 32) -> list[list[int]]:
+def groups(configs: Sequence[Widths], filters: int = 96, most: int = 16) -> list[list[int]]:
     """Return the positions of the networks to train together, similar widths in each group.
 
     A group has at most `most` networks and, with padding, `filters` filters in C1 (but at least

@@ -192,7 +192,7 @@ def test_groups_hold_each_network_once_and_similar_ones_together() -> None:
             assert len(group) <= most
             assert len({(configs[i]["c3"] - 1) // 16 for i in group}) == 1
     assert groups([]) == []
-    assert len(groups(configs)) < len(groups(configs, filters=40))
+    assert len(groups(configs)) < len(groups(configs, filters=20))
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -213,7 +213,7 @@ def test_what_does_not_fit_is_refused() -> None:
             SideBySide(nets, 0.1, momentum)
     with pytest.raises(ValueError, match="there are 3 images for batches of 64: give at least one"):
         SideBySide(nets).epoch(*draw(3), torch.Generator())
-    with pytest.raises(ValueError, match="filters is 0 and most 32: give 1 or more of each"):
+    with pytest.raises(ValueError, match="filters is 0 and most 16: give 1 or more of each"):
         groups(CONFIGS, filters=0)
 
 
