@@ -510,6 +510,12 @@ def test_every_control_and_plot_has_a_name(page: Page) -> None:
         assert live.locator('[aria-live="polite"]').count() == 1
 
 
+def test_jupyterlab_leaves_the_keys_of_a_control_to_it(page: Page) -> None:
+    inputs = page.locator(".mlcourse-interactive .live input")
+    assert inputs.count() > len(FIGURES)
+    assert page.locator(".live input:not([data-lm-suppress-shortcuts])").count() == 0
+
+
 def test_two_figures_of_one_kind_do_not_disturb_each_other(page: Page) -> None:
     first, second = _figure(page, "momentum"), _figure(page, "momentum", copy=1)
     before = _words(second)

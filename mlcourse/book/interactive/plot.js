@@ -125,6 +125,8 @@ const show = (figure, build) => {
     const { controls, panels, update } = build(() => update(words));
     host.append(html("div", { class: "live" }, ...controls, html("div", { class: "panels" }, ...panels), words));
     update(words);
+    // JupyterLab would take a key pressed here for its own: it asks the element itself first.
+    for (const input of host.querySelectorAll("input")) input.dataset.lmSuppressShortcuts = "";
     host.dataset.live = "";
   }
 };
