@@ -9,47 +9,43 @@ from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from mlcourse.hpo import arguments, hyperband
+from mlcourse.hpo.halving import budgets
+
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class HalvingPruner(BasePruner):
     """Stop a trial at a rung where its value is not among the best 1/eta of those before it.
 
-    The rungs are min_budget * eta^k epochs, below max_budget, at which all training ends. The
-    objective calls `trial.report(value, step)`, where `step` counts the epochs done, and then
-    `trial.should_prune()`; a rung's value is the first that is reported at it or above. At each
-    rung a trial is compared with those that have reached it so far, and goes on when fewer than
-    n // eta of these n are better (when none is, for n below eta). Nan stops.
+    The rungs are the `budgets` (in epochs) of synchronous halving, but for the largest, at which
+    training ends anyway. The objective calls `trial.report(value, step)`, where `step` counts the
+    epochs done, and then `trial.should_prune()`; a rung's value is the first that is reported at it
+    or above. At each rung a trial is compared with those that have reached it so far: it goes on
+    when fewer than floor(n / eta) of these n, itself among them, are better (or none is, while n is
+    below eta). Nan stops.
 
     Synchronous halving (`SuccessiveHalving`) fills a rung first and then keeps exactly its best
     1/eta. This pruner judges on arrival, so no worker waits; but the first trials meet few rivals,
     so more than 1/eta go on, and one that was stopped too early is gone.
 
-    With `brackets` above 1, trials are dealt to that many brackets in Hyperband's proportions;
-    bracket b has no first b rungs, and its trials compete among themselves. Raises ValueError for
-    budgets that do not rise from above 0, eta of 1 or less, and more brackets than rungs + 1.
-    Source: Li et al., A system for massively parallel hyperparameter tuning, 2020, algorithm 2;
-    there trials pause, here they stop.
+    With `brackets` above 1, trials are dealt to the first brackets of `Hyperband` in its
+    proportions; bracket b has no first b rungs, and its trials compete among themselves. Raises
+    ValueError unless 0 < min_budget <= max_budget and eta > 1, and for more brackets than there
+    are budgets. Source: Li et al., A system for massively parallel hyperparameter tuning, 2020,
+    algorithm 2; there trials pause and may go on later, here they stop.
     """
 
     def __init__(
         self, min_budget: float, max_budget: float, eta: float = 3, brackets: int = 1
     ) -> None:
-        if not 0 < min_budget <= max_budget < math.inf:
-            raise ValueError(
-                f"the budgets are {min_budget} to {max_budget}: give the lower first, above 0"
-            )
-        if not 1 < eta < math.inf:
-            raise ValueError(f"eta is {eta}: give a number above 1, such as 3")
+        plans = hyperband.brackets(min_budget, max_budget, eta)
+        if arguments.integer("brackets", brackets, 1) > len(plans):
+            raise ValueError(f"brackets is {brackets}: these budgets allow at most {len(plans)}")
         self.eta = eta
-        self.rungs = _rungs(min_budget, max_budget, eta)
-        most = len(self.rungs) + 1
-        if isinstance(brackets, bool) or not isinstance(brackets, int) or not 1 <= brackets <= most:
-            raise ValueError(
-                f"there are {brackets!r} brackets: give 1 to {most}, as many as the budgets allow"
-            )
-        shares = [math.ceil(most / (most - b) * eta ** (most - 1 - b)) for b in range(brackets)]
-        self._shares = np.cumsum(shares) / sum(shares)
+        self.rungs = budgets(min_budget, max_budget, eta)[:-1]
+        starts = [plan[0][0] for plan in plans[:brackets]]
+        self._shares = np.cumsum(starts) / sum(starts)
 
     def bracket(self, number: int) -> int:
         """Return the bracket of the trial with this number."""
@@ -86,14 +82,9 @@ def sign(study: Study) -> int:
     return -1 if study.direction == StudyDirection.MAXIMIZE else 1
 
 
-def _rungs(min_budget: float, max_budget: float, eta: float) -> list[float]:
-    count = math.ceil(math.log(max_budget / min_budget, eta) - 1e-9)
-    return [min_budget * eta**k for k in range(count)]
-
-
 def _step(trial: FrozenTrial, rung: float) -> int | None:
     """Return the first step reported at a rung or above it."""
-    # Rungs are rounded numbers: 10 * 3.0 ** k.
+    # A rung may come out a little above a whole number of epochs.
     steps = [step for step in trial.intermediate_values if step >= rung * (1 - 1e-9)]
     return min(steps, default=None)
 

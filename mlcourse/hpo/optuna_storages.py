@@ -18,6 +18,8 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from mlcourse.hpo import arguments
+
 
 def rdb_storage(url: str, heartbeat: int = 60, retries: int = 3) -> RDBStorage:
     """Return a database storage whose workers take over the trials of a killed one.
@@ -26,17 +28,18 @@ def rdb_storage(url: str, heartbeat: int = 60, retries: int = 3) -> RDBStorage:
     fails, and the next free worker gets it again, `retries` times at most. `url` is SQLAlchemy's:
     `sqlite:///search.db`, `postgresql://...`. In SQLite each transaction takes the write lock when
     it begins, waiting up to a minute: then no transaction finds the database locked half-way, and
-    no two workers take the same trial. Raises ValueError when heartbeat is not positive.
+    no two workers take the same trial. Raises ValueError for a heartbeat below 1
+    and negative retries.
     """
-    if isinstance(heartbeat, bool) or not isinstance(heartbeat, int) or heartbeat < 1:
-        raise ValueError(f"heartbeat is {heartbeat!r}: give whole seconds, 1 or more")
+    arguments.integer("heartbeat", heartbeat, 1)
     sqlite = url.startswith("sqlite")
+    retry = _retry(retries)
     storage = _patiently(
         lambda: RDBStorage(
             url,
             engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {},
             heartbeat_interval=heartbeat,
-            heartbeat_stale_trial_callback=_retry(retries),
+            heartbeat_stale_trial_callback=retry,
         )
     )
     if sqlite:
@@ -52,18 +55,17 @@ def requeue_stale(study: Study, seconds: float, retries: int = 3) -> list[int]:
     heartbeat misses, the trial of a worker that was killed before its first sign of life. Each such
     trial fails, and is evaluated again by the next free worker, `retries` times at most. Give more
     seconds than the longest trial takes: a worker that still runs one gets an error from Optuna
-    when it tells the value. Returns the numbers of the failed trials. Raises ValueError when
-    seconds is not positive.
+    when it tells the value. Returns the numbers of the failed trials. Raises ValueError unless
+    seconds is a positive, finite number, and for negative retries.
     """
-    if not seconds > 0:
-        raise ValueError(f"seconds is {seconds}: give more than the longest trial takes")
-    oldest = datetime.now() - timedelta(seconds=seconds)
+    oldest = datetime.now() - timedelta(seconds=arguments.above("seconds", seconds, 0))
     stale = [
         trial
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if trial.datetime_start is not None and trial.datetime_start < oldest
     ]
-    return [trial.number for trial in stale if _requeued(study, trial, retries)]
+    retry = _retry(retries)
+    return [trial.number for trial in stale if _requeued(study, trial, retry)]
 
 
 def _patiently(make: Callable[[], RDBStorage]) -> RDBStorage:
@@ -86,15 +88,15 @@ def _lock(connection: sqlalchemy.Connection) -> None:
 def _retry(retries: int) -> RetryHeartbeatStaleTrialCallback:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return RetryHeartbeatStaleTrialCallback(max_retry=retries)
+        return RetryHeartbeatStaleTrialCallback(max_retry=arguments.integer("retries", retries, 0))
 
 
-def _requeued(study: Study, trial: FrozenTrial, retries: int) -> bool:
+def _requeued(study: Study, trial: FrozenTrial, retry: RetryHeartbeatStaleTrialCallback) -> bool:
     """Fail a trial and put it into the queue, unless another worker did or it has ended."""
     storage = study._storage
     try:
         storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
     except UpdateFinishedTrialError:
         return False
-    _retry(retries)(study, copy.deepcopy(storage.get_trial(trial._trial_id)))
+    retry(study, copy.deepcopy(storage.get_trial(trial._trial_id)))
     return True

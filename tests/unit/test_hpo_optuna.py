@@ -11,17 +11,21 @@ import time
 import warnings
 from collections import Counter
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mlcourse.hpo.genetic import Genetic
 from mlcourse.hpo.grid import Grid
+from mlcourse.hpo.halving import SuccessiveHalving
+from mlcourse.hpo.hyperband import Hyperband
 from mlcourse.hpo.latin_hypercube import LatinHypercube
 from mlcourse.hpo.method import Method, Trial
 from mlcourse.hpo.pso import PSO
 from mlcourse.hpo.random import Random
 from mlcourse.hpo.space import Space
+from mlcourse.hpo.tpe import TPE
 
 MISSING = "Optuna is not installed: pip install 'mlcourse[search]'"
 optuna = pytest.importorskip("optuna", reason=MISSING)
@@ -48,6 +52,9 @@ METHODS = {
     "latin_hypercube": partial(LatinHypercube, SPACE, 25, seed=3),
     "genetic": partial(Genetic, SPACE, population=6, seed=3),
     "pso": partial(PSO, SPACE, particles=5, seed=3),
+    "tpe": partial(TPE, SPACE, startup=5, seed=3),
+    "successive_halving": partial(SuccessiveHalving, SPACE, 16, 2, 18, seed=3),
+    "hyperband": partial(Hyperband, SPACE, 2, 18, seed=3),
 }
 
 
@@ -61,11 +68,15 @@ def loss(config: dict) -> float:
     return value + config.get("momentum", 0.5) + (config["optimizer"] is None)
 
 
+def value(trial: Trial) -> float:
+    return loss(trial.config) + (1 / trial.budget if trial.budget else 0)
+
+
 def searched(method: Method, trials: int) -> list[Trial]:
     """The trials that one worker asks for without Optuna."""
     done: list[Trial] = []
     while len(done) < trials and (trial := method.ask()) is not None:
-        method.tell(trial, loss(trial.config))
+        method.tell(trial, value(trial))
         done.append(trial)
     return done
 
@@ -150,12 +161,12 @@ def test_a_study_asks_for_the_trials_that_ask_and_tell_give(name):
 
     def objective(trial):
         taken.append(asked(trial, SPACE))
-        return loss(taken[-1].config)
+        return value(taken[-1])
 
     study.optimize(objective, n_trials=30)
     assert taken == expected
     assert [trial.params for trial in study.trials] == [trial.config for trial in expected]
-    assert study.best_value == min(loss(trial.config) for trial in expected)
+    assert study.best_value == min(value(trial) for trial in expected)
 
 
 @pytest.mark.parametrize("name", ["genetic", "pso"])
@@ -173,7 +184,7 @@ def test_another_process_continues_a_stored_search(kind, name, tmp_path):
     """A new storage, study and sampler see the same state, notes included, as the first did."""
     for _ in range(2):
         study = study_of(MethodSampler(METHODS[name]), storage=storage_of(kind, tmp_path))
-        study.optimize(lambda trial: loss(configuration(trial, SPACE)), n_trials=8)
+        study.optimize(lambda trial: value(asked(trial, SPACE)), n_trials=8)
     expected = searched(METHODS[name](), 16)
     assert [trial.params for trial in study.trials] == [trial.config for trial in expected]
 
@@ -307,6 +318,24 @@ def test_a_study_stops_when_the_method_is_finished_and_nothing_is_under_way():
     assert len(study.trials) == 7
 
 
+def test_a_study_goes_on_while_another_worker_has_one_of_the_method_s_trials():
+    study = study_of(MethodSampler(partial(Grid, {"x": (1, 2)}, 2), patience=0.0))
+    first = study.ask()
+    study.optimize(lambda trial: configuration(trial, {"x": (1, 2)})["x"], n_trials=3)
+    study.tell(first, state=TrialState.FAIL)
+    study.optimize(lambda trial: configuration(trial, {"x": (1, 2)})["x"])
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 4
+
+
+def test_a_random_trial_of_another_worker_keeps_no_study_going():
+    study = study_of(MethodSampler(partial(Grid, {"x": (1, 2)}, 2), patience=0.0))
+    trials = [study.ask() for _ in range(3)]
+    for trial in trials[:2]:
+        study.tell(trial, 1.0)
+    study.optimize(lambda trial: configuration(trial, {"x": (1, 2)})["x"], n_trials=3)
+    assert len(study.trials) == 4
+
+
 def test_a_grid_ends_by_itself():
     study = study_of(
         MethodSampler(
@@ -365,6 +394,16 @@ def test_a_worker_that_died_before_it_asked_stops_nobody():
     assert configuration(study.ask(), SPACE) == grid[1]
 
 
+def test_nobody_waits_for_trials_that_will_not_be_asked_for(monkeypatch):
+    study = study_of(MethodSampler(METHODS["grid"]))
+    failed = study._storage.create_new_trial(study._study_id)
+    study._storage.set_trial_state_values(failed, TrialState.FAIL)
+    study.add_trial(optuna.trial.create_trial(state=TrialState.WAITING, params={}))
+    study.add_trial(optuna.trial.create_trial(state=TrialState.WAITING, params={}))
+    monkeypatch.setattr(adapters.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    assert [study.ask().number for _ in range(3)] == [1, 2, 3]
+
+
 # Wrong use
 
 
@@ -375,17 +414,15 @@ def test_a_worker_that_died_before_it_asked_stops_nobody():
         (lambda: MethodSampler(dict), "the factory is <class 'dict'>: give a function"),
         (lambda: MethodSampler(METHODS["pso"], -1.0), "patience is -1.0: give a number of seconds"),
         (lambda: MethodSampler(METHODS["pso"], math.nan), "patience is nan"),
-        (lambda: HalvingPruner(0, 9), "the budgets are 0 to 9: give the lower first, above 0"),
-        (lambda: HalvingPruner(9, 3), "the budgets are 9 to 3"),
-        (lambda: HalvingPruner(1, math.inf), "the budgets are 1 to inf"),
-        (lambda: HalvingPruner(1, 9, 1), "eta is 1: give a number above 1"),
-        (lambda: HalvingPruner(1, 9, brackets=4), "there are 4 brackets: give 1 to 3, as many"),
-        (lambda: HalvingPruner(1, 9, brackets=0), "there are 0 brackets"),
-        (lambda: HalvingPruner(1, 9, brackets=True), "there are True brackets"),
-        (lambda: rdb_storage("sqlite://", 0), "heartbeat is 0: give whole seconds, 1 or more"),
-        (lambda: rdb_storage("sqlite://", 1.5), "heartbeat is 1.5"),
-        (lambda: requeue_stale(optuna.create_study(), 0), "seconds is 0: give more than the"),
-        (lambda: requeue_stale(optuna.create_study(), math.nan), "seconds is nan"),
+        (lambda: HalvingPruner(0, 9), "min_budget is 0: give a finite number above 0"),
+        (lambda: HalvingPruner(9, 3), "budgets run from 9 to 3: give the smaller one first"),
+        (lambda: HalvingPruner(1, 9, 1), "eta is 1: give a finite number above 1"),
+        (lambda: HalvingPruner(1, 9, brackets=4), "brackets is 4: these budgets allow at most 3"),
+        (lambda: HalvingPruner(1, 9, brackets=0), "brackets is 0: give an integer, 1 or more"),
+        (lambda: rdb_storage("sqlite://", 0), "heartbeat is 0: give an integer, 1 or more"),
+        (lambda: rdb_storage("sqlite://", retries=-1), "retries is -1: give an integer, 0 or more"),
+        (lambda: requeue_stale(optuna.create_study(), 0), "seconds is 0: give a finite number"),
+        (lambda: requeue_stale(optuna.create_study(), 9, -1), "retries is -1"),
     ],
 )
 def test_bad_settings_are_refused(make, message):
@@ -443,17 +480,17 @@ def curves(pruner, values: np.ndarray, direction="minimize") -> list[int]:
 @pytest.mark.parametrize("eta", [2, 3, 4])
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_one_bracket_decides_as_optuna_s_own_pruner_of_successive_halving(eta, direction):
-    values = np.random.default_rng(eta).normal(size=(60, 20)).round(1)
+    largest = 2 * eta**2
+    values = np.random.default_rng(eta).normal(size=(60, largest)).round(1)
     expected = curves(optuna.pruners.SuccessiveHalvingPruner(2, eta), values, direction)
-    assert curves(HalvingPruner(2, 20, eta), values, direction) == expected
-    assert len(set(expected)) == len([r for r in (2 * eta**k for k in range(9)) if r <= 20]) + 1
+    assert curves(HalvingPruner(2, largest, eta), values, direction) == expected
+    assert set(expected) == {2, 2 * eta, largest}
 
 
-def test_rungs_rise_by_eta_and_the_largest_budget_is_none():
+def test_rungs_are_the_budgets_of_synchronous_halving_but_for_the_largest():
     assert HalvingPruner(1, 27, 3).rungs == [1, 3, 9]
-    assert HalvingPruner(10, 40, 3).rungs == [10, 30]
+    assert HalvingPruner(10, 40, 3).rungs == [40 / 3]
     assert HalvingPruner(5, 5).rungs == []
-    assert HalvingPruner(0.1, 0.9, 3).rungs == pytest.approx([0.1, 0.3])
 
 
 def test_the_first_goes_on_and_others_must_be_among_the_best_share():
@@ -556,13 +593,15 @@ def test_stale_trials_are_queued_again_with_their_first_number(kind, tmp_path):
     assert new.number == 5
 
 
-def test_a_trial_is_queued_again_only_so_often():
-    study = study_of(MethodSampler(Spy.factory()))
+def test_a_trial_is_queued_again_only_so_often(tmp_path):
+    study = study_of(MethodSampler(Spy.factory()), storage=storage_of("journal", tmp_path))
     for _ in range(3):
         study.ask()
         time.sleep(0.002)
         requeue_stale(study, 0.001, retries=2)
     assert [trial.state.name for trial in study.trials] == ["FAIL"] * 3
+    histories = [trial.system_attrs.get("retry_history") for trial in study.trials]
+    assert histories == [None, [0], [0, 1]]
     study.ask()
     assert [(r.trial.number, r.value) for r in Spy.made[-1].results] == [(0, math.inf)]
 
@@ -570,58 +609,59 @@ def test_a_trial_is_queued_again_only_so_often():
 KILLS = {"a": (1, 4), "b": (1, 4)}
 
 
-def work(kind: str, folder: str) -> None:
-    """What each of the worker processes does."""
+def work(kind: str, folder: str, hangs: bool) -> None:
+    """What each of the worker processes does; the others do two trials, wait for the one that
+    hangs in its first, and do the rest.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("error")
-    callbacks = []
     if kind == "database":
-        storage = rdb_storage(f"sqlite:///{folder}/search.db", heartbeat=1)
+        storage, seconds = rdb_storage(f"sqlite:///{folder}/search.db", heartbeat=3), 60
     else:
-        storage = storage_of(kind, folder)
-        callbacks.append(lambda study, trial: requeue_stale(study, 3))
+        storage, seconds = storage_of(kind, folder), 8
     study = study_of(MethodSampler(partial(Grid, KILLS, 4), patience=0.3), storage=storage)
+    flag = Path(folder, "hangs")
 
     def objective(trial):
         ours = asked(trial, KILLS)
         trial.set_user_attr("number", ours.number)
         trial.set_user_attr("filler", "filler" in ours.note)
-        trial.set_user_attr("worker", os.getpid())
-        time.sleep(0.3)
+        time.sleep(0.1)
+        if hangs:
+            # Long enough for a first heartbeat.
+            time.sleep(1)
+            flag.write_text(str(trial.number))
+            time.sleep(600)
         return float(ours.config["a"] * ours.config["b"])
 
-    study.optimize(objective, callbacks=callbacks)
-
-
-def kill_in_the_middle(study, victim) -> int:
-    """Kill a worker that is in a trial when four others have ended; return the trial's number."""
-    while True:
-        trials = study.get_trials()
-        ended = sum(trial.state == TrialState.COMPLETE for trial in trials)
-        inside = [
-            trial.number
-            for trial in trials
-            if trial.state == TrialState.RUNNING and trial.user_attrs.get("worker") == victim.pid
-        ]
-        if ended >= 4 and inside:
-            os.kill(victim.pid, signal.SIGKILL)
-            return inside[0]
+    study.optimize(objective, n_trials=2)
+    while not flag.exists():
         time.sleep(0.02)
+    study.optimize(objective, callbacks=[lambda study, trial: requeue_stale(study, seconds)])
+
+
+def kill_in_the_middle(folder, victim) -> int:
+    """Kill the worker that hangs; return the number of its trial."""
+    while victim.is_alive() and not (folder / "hangs").exists():
+        time.sleep(0.02)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.join()
+    return int((folder / "hangs").read_text())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["database", "journal"])
 def test_three_workers_lose_no_trial_when_one_is_killed(kind, tmp_path):
     spawn = multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=work, args=(kind, str(tmp_path))) for _ in range(3)]
+    workers = [spawn.Process(target=work, args=(kind, str(tmp_path), i == 1)) for i in range(3)]
     for worker in workers:
         worker.start()
-    study = study_of(None, storage=storage_of(kind, tmp_path))
-    killed = kill_in_the_middle(study, workers[1])
+    killed = kill_in_the_middle(tmp_path, workers[1])
     for worker in workers:
-        worker.join(120)
+        worker.join(200)
     assert [worker.exitcode for worker in workers] == [0, -signal.SIGKILL, 0]
     # The grid is whole, each configuration evaluated once.
+    study = study_of(None, storage=storage_of(kind, tmp_path))
     grid = [trial for trial in study.trials if not trial.user_attrs["filler"]]
     done = [trial for trial in grid if trial.state == TrialState.COMPLETE]
     every = sorted((a, b) for a in range(1, 5) for b in range(1, 5))
@@ -635,4 +675,3 @@ def test_three_workers_lose_no_trial_when_one_is_killed(kind, tmp_path):
     again = [trial for trial in done if trial.user_attrs["number"] == killed]
     assert [trial.params for trial in again] == [failed.params]
     assert again[0].number > killed
-    assert again[0].user_attrs["worker"] in (workers[0].pid, workers[2].pid)
