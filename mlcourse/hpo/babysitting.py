@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlcourse.hpo import arguments
 from mlcourse.hpo.history import Outcome, SearchHistory
 from mlcourse.hpo.method import Method, Result, Trial
 from mlcourse.hpo.random import Random
@@ -45,10 +46,8 @@ class Babysitting(Method):
         seed: int = 0,
     ) -> None:
         super().__init__(space, seed)
-        if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
-            raise ValueError(f"the budget is {budget!r} plays: give an integer, 1 or more")
         self.objective = objective
-        self.budget = budget
+        self.budget = arguments.integer("budget", budget, 1)
         self._chosen: list[Config] = []
         self._searches: list[list[float]] = []
 
@@ -89,8 +88,7 @@ class Babysitting(Method):
         The band holds the middle 80 % of the searches. They have the budget of the game, and the
         same objective. Raises ValueError before the first play, and for less than one search.
         """
-        if isinstance(searches, bool) or not isinstance(searches, int) or searches < 1:
-            raise ValueError(f"{searches!r} random searches: give an integer, 1 or more")
+        arguments.integer("searches", searches, 1)
         if not self.results:
             raise ValueError("there is no play to compare yet: call play first")
         mine = _best_so_far([result.value for result in self.results])

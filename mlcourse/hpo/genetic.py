@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mlcourse.hpo import arguments
 from mlcourse.hpo.method import Method, Trial
 from mlcourse.hpo.space import Choice, Config, Space, Units
 
@@ -48,11 +49,9 @@ class Genetic(Method):
         seed: int = 0,
     ) -> None:
         super().__init__(space, seed)
-        self.population = _count("population", population, 2)
-        self.tournament = _count("tournament", tournament, 1)
-        if not 0 < step < math.inf:
-            raise ValueError(f"step is {step!r}: give a positive, finite number")
-        self.step = step
+        self.population = arguments.integer("population", population, 2)
+        self.tournament = arguments.integer("tournament", tournament, 1)
+        self.step = arguments.above("step", step, 0)
         self._is_choice = np.array([isinstance(one, Choice) for one in self.space.parameters])
         self._alive: list[tuple[float, int, Units]] = []
         self._tried: set[tuple[Any, ...]] = set()
@@ -102,9 +101,3 @@ class Genetic(Method):
 
 def _key(config: Config) -> tuple[Any, ...]:
     return tuple((name, type(value), value) for name, value in config.items())
-
-
-def _count(name: str, given: object, least: int) -> int:
-    if isinstance(given, bool) or not isinstance(given, int) or given < least:
-        raise ValueError(f"{name} is {given!r}: give an integer, {least} or more")
-    return given

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlcourse.hpo import arguments
 from mlcourse.hpo.design import Design
 from mlcourse.hpo.space import Config, Space
 
@@ -23,9 +24,7 @@ class LatinHypercube(Design):
     """
 
     def __init__(self, space: Space | Mapping[str, Any], trials: int, seed: int = 0) -> None:
-        if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
-            raise ValueError(f"the design has {trials!r} trials: give an integer, 1 or more")
-        super().__init__(space, trials, seed)
+        super().__init__(space, arguments.integer("trials", trials, 1), seed)
         self._shares = shares(trials, len(self.space.parameters), seed)
 
     def _at(self, place: int, rng: np.random.Generator) -> Config:

@@ -172,9 +172,9 @@ def test_it_finds_more_than_random_search() -> None:
         ({"population": 2.5}, "population is 2.5: give an integer"),
         ({"tournament": 0}, "tournament is 0: give an integer, 1 or more"),
         ({"tournament": True}, "tournament is True: give an integer"),
-        ({"step": 0.0}, "step is 0.0: give a positive, finite number"),
-        ({"step": math.nan}, "step is nan: give a positive"),
-        ({"step": math.inf}, "step is inf: give a positive"),
+        ({"step": 0.0}, "step is 0.0: give a finite number above 0"),
+        ({"step": math.nan}, "step is nan: give a finite number"),
+        ({"step": math.inf}, "step is inf: give a finite number"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:

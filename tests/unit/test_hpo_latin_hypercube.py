@@ -75,5 +75,5 @@ def test_places_left_over_come_at_the_end() -> None:
 
 @pytest.mark.parametrize("trials", [0, -1, True, 2.0, None])
 def test_a_bad_number_of_trials_is_refused(trials: Any) -> None:
-    with pytest.raises(ValueError, match=r"^the design has .* trials: give an integer, 1 or more$"):
+    with pytest.raises(ValueError, match=r"^trials is .*: give an integer, 1 or more$"):
         LatinHypercube({"a": (0, 1)}, trials)
