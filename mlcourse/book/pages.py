@@ -153,7 +153,8 @@ def keep_punctuation(doctree: nodes.document) -> None:
             held = nodes.inline("", "", classes=["held-together"])
             formula.replace_self(held)
             held += [formula, nodes.Text(found.group())]
-            after.parent.replace(after, nodes.Text(after[found.end() :]))
+            # By its place: an equal text may stand before it.
+            held.parent[held.parent.index(held) + 1] = nodes.Text(after[found.end() :])
 
 
 def link_by_label(doctree: nodes.document, slugs: dict[str, tuple[int, str, str]]) -> None:

@@ -405,10 +405,11 @@ def test_punctuation_stays_on_the_line_of_its_formula() -> None:
     page, line = new_document("page"), nodes.paragraph()
     page += line
     line += [nodes.Text("At "), nodes.math("x", "x"), nodes.Text("), and "), nodes.math("y", "y")]
-    line += [nodes.Text(" too: "), nodes.math("z", "z")]
+    line += [nodes.Text("."), nodes.emphasis("", "It"), nodes.Text("."), nodes.math("z", "z")]
+    line += [nodes.Text(".")]
     pages.keep_punctuation(page)
-    assert line.astext() == "At x), and y too: z"
-    assert [held.astext() for held in line.findall(nodes.inline)] == ["x),"]
+    assert line.astext() == "At x), and y.It.z."
+    assert [held.astext() for held in line.findall(nodes.inline)] == ["x),", "y.", "z."]
 
 
 def test_a_label_can_be_linked_as_a_heading_can() -> None:
