@@ -82,7 +82,7 @@ def distributions(space: Space | Mapping[str, Any]) -> dict[str, BaseDistributio
 def configuration(trial: optuna.trial.BaseTrial, space: Space | Mapping[str, Any]) -> Config:
     """Return a trial's configuration, suggesting each parameter of the space that exists.
 
-    It takes any trial of Optuna, whatever its sampler.
+    It takes any trial of Optuna, whatever its sampler. Raises ValueError as `distributions`.
     """
     config: Config = {}
     for parameter in Space.of(space).parameters:
@@ -108,15 +108,18 @@ class MethodSampler(optuna.samplers.BaseSampler):
 
     `factory` makes the method, and makes it anew for each trial: what a method knows is its trials,
     and those are in Optuna's storage. So workers share one search, and a new worker goes on where
-    others stopped. A failed trial counts as infinite; a pruned one has the value that it reported
-    last, and a trial that was enqueued by hand is learnt from if it belongs to the space.
+    others stopped. A failed trial (the objective raised, or Ctrl-C ended it) counts as infinite; a
+    pruned one has the value that it reported last, and one that was enqueued by hand is learnt from
+    if it belongs to the space. Optuna's `best_trial` knows no budgets: with a method that asks for
+    several, compare the trials of the largest.
 
-    Workers ask in turn, the trial with the lowest number first, so with all their asking they see
-    what one worker would. When the method has nothing to ask because others' values are missing, a
-    worker waits up to `patience` seconds for them, and then evaluates a random configuration of the
-    smallest budget instead. When the method is finished and no trial is under way, the study stops.
-    (Where one thread asks for many trials before it tells a value, waiting is of no use: patience
-    0.) Raises ValueError when the factory makes no method or patience is negative.
+    Workers ask in turn, the trial with the lowest number first, so each sees all that was asked
+    before. When the method has nothing to ask because others' values are missing, a worker waits up
+    to `patience` seconds for them, and then evaluates a random configuration on the smallest budget
+    instead (its note says `filler`). When the method is finished and none of its trials is under
+    way, the study stops. (Where one thread asks for many trials before it tells a value, waiting is
+    of no use: patience 0.) Raises ValueError when the factory makes no method, patience is
+    negative, or the space has choices that Optuna takes for the same.
     """
 
     def __init__(self, factory: Callable[[], Method], patience: float = 10.0) -> None:
@@ -231,6 +234,10 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
         if parameter.integer:
             return IntDistribution(int(low), int(high), log)
         return FloatDistribution(low, high, log)
+    return _categories(parameter)
+
+
+def _categories(parameter: Choice) -> CategoricalDistribution:
     for i, value in enumerate(parameter.choices):
         if value in parameter.choices[:i]:
             raise ValueError(
@@ -243,7 +250,8 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
 def _suggested(trial: optuna.trial.BaseTrial, parameter: Parameter) -> Value:
     name = parameter.name
     if isinstance(parameter, Choice):
-        return trial.suggest_categorical(name, parameter.choices)  # type: ignore[return-value]
+        choices = _categories(parameter).choices
+        return trial.suggest_categorical(name, choices)
     if parameter.integer:
         return trial.suggest_int(name, int(parameter.low), int(parameter.high), log=parameter.log)
     return trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)

@@ -55,8 +55,8 @@ def requeue_stale(study: Study, seconds: float, retries: int = 3) -> list[int]:
     heartbeat misses, the trial of a worker that was killed before its first sign of life. Each such
     trial fails, and is evaluated again by the next free worker, `retries` times at most. Give more
     seconds than the longest trial takes: a worker that still runs one gets an error from Optuna
-    when it tells the value. Returns the numbers of the failed trials. Raises ValueError unless
-    seconds is a positive, finite number, and for negative retries.
+    when it tells the value. The machines' clocks must agree. Returns the numbers of the failed
+    trials. Raises ValueError unless seconds is a positive, finite number, and for negative retries.
     """
     oldest = datetime.now() - timedelta(seconds=arguments.above("seconds", seconds, 0))
     stale = [

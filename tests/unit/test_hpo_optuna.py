@@ -135,6 +135,8 @@ def test_choices_that_optuna_cannot_tell_apart_are_refused(choices, other):
     message = f"^a has the choice {choices[-1]}, which Optuna takes for {other}: write them as text"
     with pytest.raises(ValueError, match=message):
         distributions({"a": choices})
+    with pytest.raises(ValueError, match=message):
+        configuration(study_of(optuna.samplers.RandomSampler()).ask(), {"a": choices})
 
 
 def test_a_configuration_can_be_had_from_any_sampler():
