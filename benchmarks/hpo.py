@@ -42,12 +42,14 @@ from rich.table import Table
 
 from mlcourse.hpo.comparison import bootstrap_interval
 from mlcourse.hpo.genetic import Genetic
+from mlcourse.hpo.hyperband import Hyperband
 from mlcourse.hpo.latin_hypercube import LatinHypercube
 from mlcourse.hpo.method import Method, Trial
 from mlcourse.hpo.pso import PSO, SOURCE
 from mlcourse.hpo.random import Random
 from mlcourse.hpo.space import Choice, Config, Parameter, Space
 from mlcourse.hpo.tasks import Task, branin, counting_ones, hartmann6
+from mlcourse.hpo.tpe import TPE
 
 #: The course's LeNet-5 search, where suggestions are timed.
 LENET = {"C1": (1, 32), "C3": (1, 32), "C5": (40, 130), "F6": (125, 325)}
@@ -218,6 +220,11 @@ ENTRANTS = {
     "PSO, the source's settings": asked(
         lambda space, contest, seed: PSO(space, **SOURCE, seed=seed), GRIDS
     ),
+    "TPE": asked(lambda space, contest, seed: TPE(space, seed=seed)),
+    "Hyperband": asked(
+        lambda space, contest, seed: Hyperband(space, *contest.budgets, seed=seed),
+        ("counting_ones",),
+    ),
     "nevergrad PSO": asked(
         lambda space, contest, seed: NevergradPSO(space, seed), GRIDS, "nevergrad"
     ),
@@ -272,7 +279,7 @@ def regret_row(contest: str, name: str, regrets: list[float]) -> dict:
 
 def suggestion_rows(entrants: dict[str, Entrant], trials: int, repeats: int) -> list[dict]:
     """Return the time of a suggestion of each entrant, after some trials in LeNet's space."""
-    contest = Contest(lambda seed: branin(), trials + repeats)
+    contest = Contest(lambda seed: branin(), trials + repeats, (9, 243))
     methods = {n: e.make(LENET, contest, 0) for n, e in entrants.items() if e.make is not None}
     times: dict[str, list[float]] = {name: [] for name in methods}
     for count in range(trials + repeats):
@@ -333,8 +340,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="3 seeds, times after 30 trials")
     options = parser.parse_args()
     seeds, trials, repeats = (3, 30, 10) if options.quick else (20, 500, 100)
-    if os.getloadavg()[0] > 1:
-        print(f"other programs are running (load {os.getloadavg()[0]:.1f}): expect longer times")
+    load = round(os.getloadavg()[0], 1)
+    if load > 1:
+        print(f"other programs are running (load {load}): expect longer times")
     entrants = installed(ENTRANTS)
     regrets = regret_rows(entrants, seeds)
     suggestions = suggestion_rows(entrants, trials, repeats)
@@ -349,6 +357,7 @@ def main() -> None:
             "seeds": list(range(seeds)),
             "trials_before_suggestions": trials,
             "machine": machine(),
+            "load_at_start": load,
             "packages": {name: version(name) for name in packages},
             "regrets": regrets,
             "suggestions": suggestions,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mlcourse.hpo import arguments
 from mlcourse.hpo.latin_hypercube import shares
 from mlcourse.hpo.method import Method, Trial
 from mlcourse.hpo.space import Choice, Config, Parameter, Space, Units, Value
@@ -68,8 +69,9 @@ class PSO(Method):
         seed: int = 0,
     ) -> None:
         super().__init__(space, seed)
-        self.particles = _count("particles", particles, 1)
-        self.starts = _count("starts", max(15, particles) if starts is None else starts, particles)
+        self.particles = arguments.integer("particles", particles, 1)
+        places = max(15, particles) if starts is None else starts
+        self.starts = arguments.integer("starts", places, particles)
         self.inertia = _setting("inertia", inertia)
         self.own = _setting("own", own)
         self.swarm = _setting("swarm", swarm)
@@ -180,12 +182,6 @@ def order_two_stable(inertia: float, own: float, swarm: float) -> bool:
     mean, variance = (own + swarm) / 2, (own**2 + swarm**2) / 12
     drift = mean * (2 * (1 + inertia) - mean)
     return abs(inertia) < 1 and variance * (1 + inertia) < drift * (1 - inertia)
-
-
-def _count(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} is {value!r}: give an integer, {least} or more")
-    return value
 
 
 def _setting(name: str, value: float) -> float:
