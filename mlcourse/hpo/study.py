@@ -42,18 +42,17 @@ class Repeated:
 def repeated(runs: Sequence[Mapping[str, Any]], part: str) -> list[Repeated]:
     """Collect the runs of one part ("landscape", "noise"), those of a configuration together.
 
-    Configurations stand in the order of their first run, and each one's runs in the order of their
-    seeds. Raises ValueError when the part has no runs.
+    Configurations stand in the order of their lowest seeds, and each one's runs in the order of
+    theirs. Raises ValueError when the part has no runs.
     """
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run["seed"]):
         if run["part"] == part:
             found.setdefault(json.dumps(run["config"], sort_keys=True), []).append(run)
     if not found:
         raise ValueError(f"there are no runs of {part!r}: do book/experiments/hpo.py first")
     made = []
     for of_config in found.values():
-        of_config.sort(key=lambda run: run["seed"])
         made.append(
             Repeated(
                 config=dict(of_config[0]["config"]),

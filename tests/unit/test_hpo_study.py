@@ -34,12 +34,12 @@ def made_up(n: int = 60, noise: float = 0.01, seed: int = 0) -> list[dict]:
         {
             "part": "landscape",
             "config": config,
-            "seed": seed,
+            "seed": 100 * again + i,
             "validation": [accuracy(config, c) + noise * rng.normal() for c in CHECKS],
             "test": accuracy(config, 9) - 0.02 + noise * rng.normal(),
         }
-        for seed in (1, 0)
-        for config in configs
+        for again in (1, 0)
+        for i, config in enumerate(configs)
     ]
 
 
@@ -56,7 +56,7 @@ def surrogate(landscape):
 def test_runs_are_collected_by_configuration_in_the_order_of_their_seeds() -> None:
     runs = made_up(3)
     other = {**runs[0], "part": "noise"}
-    found = repeated([*runs, other], "landscape")
+    found = repeated([*reversed(runs), other], "landscape")
     assert [one.config for one in found] == [run["config"] for run in runs[:3]]
     for i, one in enumerate(found):
         assert one.validation.tolist() == [runs[3 + i]["validation"], runs[i]["validation"]]
@@ -160,7 +160,7 @@ def test_only_full_trainings_are_chosen(surrogate) -> None:
 
 
 def test_a_ranking_of_normal_values_agrees_with_the_formulas() -> None:
-    """Means 0.2 apart and 0.6 of noise in each: 142 pairs, and one pair is right 59 times in 100."""
+    """Means 0.2 apart and 0.6 of noise in each: 142 pairs; one pair is right 59 times in 100."""
     z = np.array([math.sqrt(2) * _erfinv((2 * i + 1) / 400 - 1) for i in range(400)])
     values = {"a": 0.6 * z, "b": 0.6 * z - 0.2}
     (one,) = ranking(values)
