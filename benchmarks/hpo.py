@@ -28,12 +28,14 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from contextlib import chdir
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -184,11 +186,6 @@ def _nevergrad(parameter: Parameter) -> Any:
 
 def pyswarms(task: Task, contest: Contest, seed: int) -> Config:
     """Search with pyswarms' global-best swarm of 10 in the unit cube, decoded as ours is."""
-    import logging
-
-    from pyswarms.single import GlobalBestPSO
-
-    logging.getLogger("pyswarms").setLevel(logging.ERROR)
     np.random.seed(seed)  # its only source of random numbers
     space = Space(task.space)
     seen: list[tuple[float, int, Config]] = []
@@ -199,14 +196,18 @@ def pyswarms(task: Task, contest: Contest, seed: int) -> Config:
         seen.extend(zip(values, range(len(seen), len(seen) + len(values)), configs, strict=True))
         return np.array(values)
 
-    size = len(space.parameters)
-    optimizer = GlobalBestPSO(
-        n_particles=10,
-        dimensions=size,
-        options={"c1": 0.5, "c2": 0.3, "w": 0.9},
-        bounds=(np.zeros(size), np.ones(size)),
-    )
-    optimizer.optimize(losses, iters=contest.evaluations // 10, verbose=False)
+    # It opens a log file in the working directory as soon as it is imported.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder, chdir(folder):
+        from pyswarms.single import GlobalBestPSO
+
+        size = len(space.parameters)
+        optimizer = GlobalBestPSO(
+            n_particles=10,
+            dimensions=size,
+            options={"c1": 0.5, "c2": 0.3, "w": 0.9},
+            bounds=(np.zeros(size), np.ones(size)),
+        )
+        optimizer.optimize(losses, iters=contest.evaluations // 10, verbose=False)
     return min(seen)[2]
 
 
