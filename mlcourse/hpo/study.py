@@ -9,7 +9,7 @@ import json
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -179,6 +179,26 @@ class _Process:
         near = np.exp(-0.5 * np.square(distances).sum(axis=2))
         predicted: Floats = self._centre + self._scale * (near @ self._weights)
         return predicted
+
+
+def held_out(landscape: Sequence[Repeated], folds: int = 5, seed: int = 0) -> tuple[Floats, Floats]:
+    """Return predicted and observed mean accuracies at the last check, (configurations,) each.
+
+    Each configuration is predicted by a process that has not seen it. Where the surrogate misses
+    nothing, the variance of the differences is that of the noise, within^2 / 2, and a little more.
+    Raises ValueError unless there are 2 folds or more and as many configurations.
+    """
+    if not 2 <= folds <= len(landscape):
+        raise ValueError(f"folds is {folds}: give 2 to {len(landscape)}, the configurations")
+    landscape = [replace(one, validation=one.validation[:, -1:]) for one in landscape]
+    observed = np.array([one.last.mean() for one in landscape])
+    predicted = np.empty_like(observed)
+    for part in np.array_split(np.random.default_rng(seed).permutation(len(landscape)), folds):
+        unseen = set(part.tolist())
+        seen = [one for i, one in enumerate(landscape) if i not in unseen]
+        surrogate = Surrogate(seen, checks=[0])
+        predicted[part] = [surrogate.mean(landscape[i].config)[0] for i in part]
+    return predicted, observed
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Variance components, the surrogate and simulated searches, on data with known answers."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mlcourse.hpo.study import (
     Surrogate,
     best_of,
     components,
+    held_out,
     ranking,
     repeated,
     simulate,
@@ -122,6 +124,24 @@ def test_the_surrogate_s_noise_is_as_large_as_the_landscape_s(surrogate) -> None
 def test_the_surrogate_needs_two_runs_and_the_checks(landscape) -> None:
     with pytest.raises(ValueError, match="do not have 2 checks, two runs a configuration"):
         Surrogate(landscape, (1, 9))
+
+
+def test_predictions_of_unseen_configurations_miss_by_the_noise_of_the_means() -> None:
+    landscape = repeated(made_up(40), "landscape")
+    predicted, observed = held_out(landscape, folds=2)
+    assert observed.tolist() == [one.last.mean() for one in landscape]
+    true = [accuracy(one.config, 9) for one in landscape]
+    assert np.std(predicted - true) < 0.01
+    assert np.std(predicted - observed) > np.std(predicted - true)
+    # The first half was predicted without itself: other values there change nothing.
+    first = np.random.default_rng(0).permutation(40)[:20]
+    changed = list(landscape)
+    for i in first:
+        changed[i] = replace(landscape[i], validation=landscape[i].validation + 0.1)
+    again, _ = held_out(changed, folds=2)
+    assert np.array_equal(again[first], predicted[first])
+    with pytest.raises(ValueError, match="folds is 1: give 2 to 40, the configurations"):
+        held_out(landscape, folds=1)
 
 
 class Budgets(Method):
