@@ -149,8 +149,10 @@ class Brackets(Method):
     def _place(self, trial: Trial) -> tuple[Bracket, int] | None:
         """Return the bracket and the rung of a trial, None for one from another kind of search."""
         bracket, rung = trial.note.get("bracket"), trial.note.get("rung")
-        plan = self._plan(bracket) if isinstance(bracket, int) else None
-        if plan is None or rung not in range(len(plan)) or plan[rung][1] != trial.budget:
+        if not isinstance(bracket, int) or not isinstance(rung, int):
+            return None
+        plan = self._plan(bracket)
+        if plan is None or not 0 <= rung < len(plan) or plan[rung][1] != trial.budget:
             return None
         return self._brackets.setdefault(bracket, Bracket(plan)), rung
 

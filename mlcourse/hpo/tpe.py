@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlcourse.hpo import arguments
 from mlcourse.hpo.densities import Density
-from mlcourse.hpo.method import Method, Trial
+from mlcourse.hpo.method import Method, Result, Trial
 from mlcourse.hpo.space import Config, Space, Units
 
 
@@ -47,24 +47,15 @@ class TPE(Method):
         self.startup = arguments.integer("startup", startup, 1)
         self.candidates = arguments.integer("candidates", candidates, 1)
         self.gamma = arguments.share("gamma", gamma)
-        self._points: dict[int, Units] = {}
-        self._tried: set[bytes] = set()
+        self._model = Model(self.space, self.candidates, self.gamma)
 
     def _propose(self, number: int, rng: np.random.Generator) -> Trial:
         if len(self.results) < self.startup:
             return Trial(number, self.space.sample(rng))
-        results = sorted(self.results, key=lambda result: result.trial.number)
-        points = np.array([self._points[result.trial.number] for result in results])
-        good, bad = split([result.value for result in results], self.gamma)
-        under_way = [self._points[waiting] for waiting in sorted(self.pending)]
-        worse = np.array([*points[bad], *under_way]).reshape(-1, points.shape[1])
-        config = suggest(self.space, points[good], worse, self.candidates, self._tried, rng)
-        return Trial(number, config)
+        return Trial(number, self._model.suggest(self.results, self.pending, rng))
 
     def _started(self, trial: Trial) -> None:
-        point = self.space.encode(trial.config)
-        self._points[trial.number] = point
-        self._tried.add(point.tobytes())
+        self._model.add(trial)
 
 
 def split(
@@ -98,24 +89,52 @@ def expected_improvement(ratio: float | NDArray[np.float64], gamma: float) -> An
     return ratio / (gamma * np.asarray(ratio) + (1 - gamma))
 
 
-def suggest(
-    space: Space,
-    good: Units,
-    bad: Units,
-    candidates: int,
-    tried: Collection[bytes],
-    rng: np.random.Generator,
-) -> Config:
-    """Return the candidate with the highest l / g, of those drawn from l and not tried before.
+class Model:
+    """The two densities, made anew from results whenever a configuration is suggested.
 
-    `good` and `bad` are encoded configurations, (n, d), and `tried` holds their bytes. If all
-    candidates were tried, a random configuration is returned.
+    It keeps the encoded configuration of each trial that it was shown.
     """
-    l, g = Density(space, good), Density(space, bad)
-    points = l.sample(candidates, rng)
-    ratios = l.log(points) - g.log(points)
-    for i in np.argsort(-ratios, kind="stable"):
-        config = space.decode(points[i])
-        if space.encode(config).tobytes() not in tried:
-            return config
-    return space.sample(rng)
+
+    def __init__(self, space: Space, candidates: int, gamma: float) -> None:
+        self.space = space
+        self.candidates = candidates
+        self.gamma = gamma
+        self._points: dict[int, Units] = {}
+        self._tried: set[bytes] = set()
+
+    def add(self, trial: Trial) -> None:
+        """Remember where a trial is; it must be shown before it is used."""
+        point = self.space.encode(trial.config)
+        self._points[trial.number] = point
+        self._tried.add(point.tobytes())
+
+    def densities(
+        self, results: Iterable[Result], under_way: Iterable[int] = ()
+    ) -> tuple[Density, Density]:
+        """Return l and g; trials under way are bad."""
+        # In the trials' order, so that the order in which values came does not matter.
+        known = sorted(results, key=lambda result: result.trial.number)
+        good, bad = split([result.value for result in known], self.gamma)
+        numbers = [result.trial.number for result in known]
+        worse = [*(numbers[i] for i in bad), *sorted(under_way)]
+        return self._density([numbers[i] for i in good]), self._density(worse)
+
+    def suggest(
+        self, results: Iterable[Result], under_way: Iterable[int], rng: np.random.Generator
+    ) -> Config:
+        """Return the candidate with the highest l / g, of those drawn from l and not tried before.
+
+        If all candidates were tried, a random configuration is returned.
+        """
+        l, g = self.densities(results, under_way)
+        points = l.sample(self.candidates, rng)
+        ratios = l.log(points) - g.log(points)
+        for i in np.argsort(-ratios, kind="stable"):
+            config = self.space.decode(points[i])
+            if self.space.encode(config).tobytes() not in self._tried:
+                return config
+        return self.space.sample(rng)
+
+    def _density(self, numbers: Sequence[int]) -> Density:
+        points = [self._points[number] for number in numbers]
+        return Density(self.space, np.array(points).reshape(-1, len(self.space.parameters)))
