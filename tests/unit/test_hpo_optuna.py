@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlcourse.hpo.bohb import BOHB
 from mlcourse.hpo.genetic import Genetic
 from mlcourse.hpo.grid import Grid
 from mlcourse.hpo.halving import SuccessiveHalving
@@ -55,6 +56,7 @@ METHODS = {
     "tpe": partial(TPE, SPACE, startup=5, seed=3),
     "successive_halving": partial(SuccessiveHalving, SPACE, 16, 2, 18, seed=3),
     "hyperband": partial(Hyperband, SPACE, 2, 18, seed=3),
+    "bohb": partial(BOHB, SPACE, 2, 18, seed=3),
 }
 
 
