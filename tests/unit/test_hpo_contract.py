@@ -11,8 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlcourse.hpo.babysitting import Babysitting
+from mlcourse.hpo.bohb import BOHB
+from mlcourse.hpo.genetic import Genetic
+from mlcourse.hpo.grid import Grid
+from mlcourse.hpo.halving import SuccessiveHalving
+from mlcourse.hpo.hyperband import Hyperband
+from mlcourse.hpo.latin_hypercube import LatinHypercube
 from mlcourse.hpo.method import Method, Result, Trial
+from mlcourse.hpo.pso import PSO
+from mlcourse.hpo.random import Random
 from mlcourse.hpo.space import Config, Space
+from mlcourse.hpo.tpe import TPE
 
 SPACE = Space(
     {
@@ -34,13 +44,9 @@ TRIALS = 60
 Make = Callable[[Space, int], Method]
 
 
-def _class(module: str, name: str) -> Any:
-    return getattr(pytest.importorskip(f"mlcourse.hpo.{module}"), name)
-
-
 def _babysitting(space: Space, seed: int) -> Method:
     """A player who has made up their mind about every play."""
-    game = _class("babysitting", "Babysitting")(lambda trial: 0.0, space, budget=TRIALS, seed=seed)
+    game = Babysitting(lambda trial: 0.0, space, budget=TRIALS, seed=seed)
     rng = np.random.default_rng(seed)
     for _ in range(TRIALS):
         game.choose(**space.sample(rng))
@@ -48,18 +54,16 @@ def _babysitting(space: Space, seed: int) -> Method:
 
 
 METHODS: dict[str, Make] = {
-    "random": lambda space, seed: _class("random", "Random")(space, seed),
-    "grid": lambda space, seed: _class("grid", "Grid")(space, 2, seed),
-    "latin hypercube": lambda s, seed: _class("latin_hypercube", "LatinHypercube")(s, 40, seed),
-    "genetic": lambda s, seed: _class("genetic", "Genetic")(s, population=8, seed=seed),
+    "random": lambda space, seed: Random(space, seed),
+    "grid": lambda space, seed: Grid(space, 2, seed),
+    "latin hypercube": lambda space, seed: LatinHypercube(space, 40, seed),
+    "genetic": lambda space, seed: Genetic(space, population=8, seed=seed),
     "babysitting": _babysitting,
-    "pso": lambda space, seed: _class("pso", "PSO")(space, particles=5, seed=seed),
-    "tpe": lambda space, seed: _class("tpe", "TPE")(space, startup=8, seed=seed),
-    "successive halving": lambda space, seed: _class("halving", "SuccessiveHalving")(
-        space, configs=27, min_budget=1, max_budget=9, eta=3, seed=seed
-    ),
-    "hyperband": lambda s, seed: _class("hyperband", "Hyperband")(s, 1, 9, eta=3, seed=seed),
-    "bohb": lambda space, seed: _class("bohb", "BOHB")(space, 1, 9, eta=3, seed=seed),
+    "pso": lambda space, seed: PSO(space, particles=5, seed=seed),
+    "tpe": lambda space, seed: TPE(space, startup=8, seed=seed),
+    "successive halving": lambda space, seed: SuccessiveHalving(space, 27, 1, 9, eta=3, seed=seed),
+    "hyperband": lambda space, seed: Hyperband(space, 1, 9, eta=3, seed=seed),
+    "bohb": lambda space, seed: BOHB(space, 1, 9, eta=3, seed=seed),
 }
 SEEDLESS = {"grid"}
 
