@@ -58,12 +58,14 @@ class Method:
         self._seen: set[int] = set()
         self._next = 0
 
-    def ask(self) -> Trial | None:
+    def ask(self, number: int | None = None) -> Trial | None:
         """Return the next trial, or None.
 
         None means that a result must be told first, or, when `finished`, that the search is over.
+        Workers that do not see one another give the trial's `number`, unique among them.
         """
-        trial = self._propose(self._next, np.random.default_rng([self.seed, self._next]))
+        number = self._next if number is None else number
+        trial = self._propose(number, np.random.default_rng([self.seed, number]))
         if trial is not None:
             self._start(trial)
         return trial

@@ -35,7 +35,7 @@ from zlib import crc32
 import numpy as np
 
 from mlcourse.hpo.method import Method, Trial
-from mlcourse.hpo.space import Choice, Config, Parameter, Range, Space, Value, _exists
+from mlcourse.hpo.space import Choice, Config, Parameter, Range, Space, Value, exists
 
 try:
     import optuna
@@ -86,7 +86,7 @@ def configuration(trial: optuna.trial.BaseTrial, space: Space | Mapping[str, Any
     """
     config: Config = {}
     for parameter in Space.of(space).parameters:
-        if _exists(parameter, config):
+        if exists(parameter, config):
             config[parameter.name] = _suggested(trial, parameter)
     return config
 
@@ -204,9 +204,7 @@ class MethodSampler(optuna.samplers.BaseSampler):
             late = time.monotonic() >= deadline
             if late or not _before(trials, trial, self._patience):
                 method = self._method(study, trials)
-                # Numbers are unique among workers, and so is what is drawn with them.
-                method._next = trial.number
-                if (proposal := method.ask()) is not None:
+                if (proposal := method.ask(trial.number)) is not None:
                     return proposal
                 if late or not method.pending:
                     return _filler(method, trial.number)

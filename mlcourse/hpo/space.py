@@ -177,7 +177,7 @@ class Space:
         """Return the configuration at a point of the unit cube (one coordinate a parameter)."""
         config: Config = {}
         for parameter, unit in zip(self.parameters, units, strict=True):
-            if _exists(parameter, config):
+            if exists(parameter, config):
                 config[parameter.name] = parameter.at(float(unit))
         return config
 
@@ -220,7 +220,7 @@ class Space:
             raise ValueError(f"configuration {number!r} of {self.size}: count from 0")
         config: Config = {}
         for i, parameter in enumerate(self.parameters, start=1):
-            if _exists(parameter, config):
+            if exists(parameter, config):
                 rest = self.parameters[i:]
                 config[parameter.name], number = self._digit(number, config, parameter, rest)
         return config
@@ -242,15 +242,15 @@ class Space:
                     f"give {', '.join(self.names)}"
                 )
         for parameter in self.parameters:
-            name, exists = parameter.name, _exists(parameter, config)
-            if exists and name not in config:
+            name, wanted = parameter.name, exists(parameter, config)
+            if wanted and name not in config:
                 raise ValueError(f"the configuration {dict(config)} lacks {name}: add it")
-            if name in config and not exists:
+            if name in config and not wanted:
                 raise ValueError(
                     f"the configuration {dict(config)} has {name}, which exists only when "
                     f"{_conditions(parameter)}: leave it out"
                 )
-            if exists and (problem := parameter.problem(config[name])):
+            if wanted and (problem := parameter.problem(config[name])):
                 raise ValueError(f"{name} = {config[name]!r} {problem}")
 
     def __eq__(self, other: object) -> bool:
@@ -282,7 +282,7 @@ class Space:
         if not left:
             return 1
         first, rest = left[0], left[1:]
-        if not _exists(first, config):
+        if not exists(first, config):
             return self._count(config, rest)
         if _governs(first, rest):
             values = first.levels(int(first.size))
@@ -386,7 +386,8 @@ def _governs(parameter: Parameter, others: Sequence[Parameter]) -> bool:
     return any(parameter.name in dict(other.when) for other in others)
 
 
-def _exists(parameter: Parameter, config: Mapping[str, Value]) -> bool:
+def exists(parameter: Parameter, config: Mapping[str, Value]) -> bool:
+    """Return whether a parameter belongs to a configuration, by what it depends on there."""
     return all(
         parent in config and any(_same(config[parent], value) for value in values)
         for parent, values in parameter.when

@@ -74,8 +74,7 @@ def test_workers_that_know_only_numbers_get_different_places() -> None:
     for number in range(3):
         worker = Grid({"a": (0, 4)}, 5)
         worker.resume([(Trial(n, {"a": n}, note={"place": n}), 1.0) for n in range(2)])
-        worker._next = 2 + number
-        trial = worker.ask()
+        trial = worker.ask(2 + number)
         assert trial is not None
         configs.append(trial.config["a"])
     assert configs == [2, 3, 4]

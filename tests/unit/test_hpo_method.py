@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mlcourse import hpo
 from mlcourse.hpo.method import Method, Result, Trial
 from mlcourse.hpo.random import Random
 from mlcourse.hpo.space import Space
@@ -191,3 +194,12 @@ def test_random_search_draws_the_same_whatever_was_asked_before() -> None:
     other = Random(SPACE, seed=2)
     other.resume([(whole[5], None)])
     assert [ask(other) for _ in range(4)] == whole[6:]
+
+
+def test_the_package_offers_each_name_and_loads_no_torch_for_it() -> None:
+    for name in hpo.__all__:
+        assert getattr(hpo, name).__module__ == f"mlcourse.hpo.{hpo._MODULES[name]}"
+    with pytest.raises(AttributeError, match="'mlcourse.hpo' has no attribute 'Randon'"):
+        hpo.Randon  # noqa: B018
+    text = "import sys; from mlcourse.hpo import Random, Trial; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", text], check=True)
