@@ -199,7 +199,7 @@ def test_random_search_draws_the_same_whatever_was_asked_before() -> None:
 def test_the_package_offers_each_name_and_loads_no_torch_for_it() -> None:
     for name in hpo.__all__:
         assert getattr(hpo, name).__module__ == f"mlcourse.hpo.{hpo._MODULES[name]}"
-    with pytest.raises(AttributeError, match="'mlcourse.hpo' has no attribute 'Randon'"):
+    with pytest.raises(AttributeError, match="Randon"):
         hpo.Randon  # noqa: B018
     text = "import sys; from mlcourse.hpo import Random, Trial; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", text], check=True)
