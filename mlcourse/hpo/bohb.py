@@ -41,8 +41,9 @@ class BOHB(Hyperband):
     ) -> None:
         super().__init__(space, min_budget, max_budget, eta, seed)
         self.random = arguments.share("random", random)
-        candidates = arguments.integer("candidates", candidates, 1)
-        self._model = Model(self.space, candidates, arguments.share("gamma", gamma))
+        self.candidates = arguments.integer("candidates", candidates, 1)
+        self.gamma = arguments.share("gamma", gamma)
+        self._model = Model(self.space, self.candidates, self.gamma)
         self._results_by_budget: dict[float, list[Result]] = {}
 
     @property

@@ -28,6 +28,7 @@ class Grid(Design):
     ) -> None:
         self._coarse = Space.of(space).coarse(levels)
         super().__init__(space, int(self._coarse.size), seed)
+        self.levels = levels
 
     def _at(self, place: int, rng: np.random.Generator) -> Config:
         return self._coarse.configuration(place)

@@ -191,6 +191,8 @@ class SuccessiveHalving(Brackets):
     ) -> None:
         super().__init__(space, seed)
         self.rungs = rungs(configs, min_budget, max_budget, eta)
+        self.configs, self.eta = configs, eta
+        self.min_budget, self.max_budget = min_budget, max_budget
 
     def _plan(self, bracket: int) -> list[tuple[int, float]] | None:
         return self.rungs if bracket == 0 else None

@@ -48,6 +48,7 @@ class Hyperband(Brackets):
     ) -> None:
         super().__init__(space, seed)
         self.brackets = brackets(min_budget, max_budget, eta)
+        self.min_budget, self.max_budget, self.eta = min_budget, max_budget, eta
 
     def _plan(self, bracket: int) -> list[tuple[int, float]]:
         return self.brackets[bracket % len(self.brackets)]

@@ -25,6 +25,7 @@ class LatinHypercube(Design):
 
     def __init__(self, space: Space | Mapping[str, Any], trials: int, seed: int = 0) -> None:
         super().__init__(space, arguments.integer("trials", trials, 1), seed)
+        self.trials = trials
         self._shares = shares(trials, len(self.space.parameters), seed)
 
     def _at(self, place: int, rng: np.random.Generator) -> Config:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from mlcourse.hpo.latin_hypercube import LatinHypercube
 from mlcourse.hpo.method import Method, Result, Trial
 from mlcourse.hpo.pso import PSO
 from mlcourse.hpo.random import Random
+from mlcourse.hpo.runner import run
 from mlcourse.hpo.space import Config, Space
 from mlcourse.hpo.tpe import TPE
 
@@ -299,3 +301,14 @@ def test_the_trials_of_another_search_are_learned(make: Make) -> None:
 def test_a_bad_seed_is_refused(make: Make, seed: Any) -> None:
     with pytest.raises(ValueError, match=r"^the seed is .*: give an integer, 0 or more$"):
         make(SPACE, seed)
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"babysitting"}))
+def test_a_journal_can_hold_it(name: str, tmp_path: Path) -> None:
+    """Arguments are kept under their own names, and notes are what JSON gives back."""
+    make, journal = METHODS[name], tmp_path / "search.jsonl"
+    unbroken = run(make(SPACE, 5), loss, trials=25)
+    run(make(SPACE, 5), loss, trials=15, journal=journal)
+    resumed = run(make(SPACE, 5), loss, trials=25, journal=journal)
+    assert resumed["config"] == unbroken["config"]
+    assert resumed["value"] == unbroken["value"]
