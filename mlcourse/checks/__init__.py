@@ -18,6 +18,7 @@ EXERCISES = (
     "schedules",
     "regularisation",
     "curves",
+    "search_basics",
 )
 
 

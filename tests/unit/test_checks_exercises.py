@@ -5,6 +5,9 @@ The seeds stand for the grader's: they are not those of the notebook.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
 import pytest
 import torch
 
@@ -259,6 +262,14 @@ class LyingTensor(torch.Tensor):
         return torch.tensor(True)
 
 
+class LyingArray(np.ndarray):
+    def __array_function__(self, func, types, args, kwargs):
+        return True
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        return True
+
+
 class LyingFloat(float):
     def __eq__(self, other):
         return True
@@ -320,6 +331,10 @@ def lying(value):
     """The shape of a right result, with wrong numbers that claim to be right."""
     if isinstance(value, torch.Tensor):
         return torch.full_like(value, 0.123).as_subclass(LyingTensor)
+    if isinstance(value, np.ndarray):
+        return np.full_like(value, 0.123).view(LyingArray)
+    if isinstance(value, Iterator):
+        return map(lying, value)
     if isinstance(value, torch.nn.Module):
         return LyingModule(value)
     if isinstance(value, torch.optim.Optimizer):
