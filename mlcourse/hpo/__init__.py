@@ -73,3 +73,8 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(import_module(f"mlcourse.hpo.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'mlcourse.hpo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what can be had, also before it is loaded: notebooks complete names by it."""
+    return sorted({*globals(), *__all__})

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlcourse.hpo import arguments
+
 #: Called with values (draws, n, ...) and axis=1: np.median and np.mean are statistics.
 Statistic = Callable[..., Any]
 Floats = NDArray[np.float64]
@@ -132,8 +134,7 @@ def simulated_power(
     """
     _check_difference(difference, sd)
     _check_share("level", level)
-    if pairs < 1:
-        raise ValueError(f"pairs is {pairs}: give 1 or more")
+    arguments.integer("pairs", pairs, 1)
     rng = np.random.default_rng(seed)
     if pairs < 10:
         signs = 1.0 - 2.0 * _members(pairs).T

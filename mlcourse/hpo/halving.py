@@ -26,10 +26,10 @@ def budgets(min_budget: float, max_budget: float, eta: float = 3) -> list[float]
     """
     arguments.above("eta", eta, 1)
     arguments.above("min_budget", min_budget, 0)
-    if not min_budget <= max_budget < math.inf:
+    arguments.above("max_budget", max_budget, 0)
+    if min_budget > max_budget:
         raise ValueError(
-            f"budgets run from {min_budget} to {max_budget}: give the smaller one first, "
-            "and a finite larger one"
+            f"budgets run from {min_budget} to {max_budget}: give the smaller one first"
         )
     # Counting up is exact where floor(log(243 / 9, 3)) is 2: the quotient of logarithms is 2.99..
     steps = 0
@@ -119,11 +119,6 @@ class Brackets(Method):
         self._brackets: dict[int, Bracket] = {}
         self._oldest = 0
 
-    @property
-    def finished(self) -> bool:
-        """Whether there is no bracket left, and every trial has its value."""
-        return self._plan(self._oldest) is None
-
     def _plan(self, bracket: int) -> list[tuple[int, float]] | None:
         """Return (configurations, budget) of each rung, None when there is no such bracket."""
         raise NotImplementedError
@@ -193,6 +188,11 @@ class SuccessiveHalving(Brackets):
         self.rungs = rungs(configs, min_budget, max_budget, eta)
         self.configs, self.eta = configs, eta
         self.min_budget, self.max_budget = min_budget, max_budget
+
+    @property
+    def finished(self) -> bool:
+        """Whether every trial of every rung has its value."""
+        return self._oldest == 1
 
     def _plan(self, bracket: int) -> list[tuple[int, float]] | None:
         return self.rungs if bracket == 0 else None

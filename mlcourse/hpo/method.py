@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from mlcourse.hpo import arguments
 from mlcourse.hpo.space import Config, Space
 
 
@@ -50,9 +50,7 @@ class Method:
 
     def __init__(self, space: Space | Mapping[str, Any], seed: int = 0) -> None:
         self.space = Space.of(space)
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ValueError(f"the seed is {seed!r}: give an integer, 0 or more")
-        self.seed = seed
+        self.seed = arguments.integer("the seed", seed, 0)
         self.results: list[Result] = []
         self.pending: dict[int, Trial] = {}
         self._seen: set[int] = set()
@@ -77,7 +75,10 @@ class Method:
         another's. Raises ValueError for a second value, for a configuration that does not belong
         to the space, and for one that is not the trial's.
         """
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        if not isinstance(trial, Trial):
+            raise ValueError(f"{trial!r} is told a value: give the trial that ask() returned")
+        loss = arguments.loss(value)
+        if loss is None:
             raise ValueError(f"trial {trial.number} has the value {value!r}: give a number")
         if trial.number in self._seen and trial.number not in self.pending:
             raise ValueError(f"trial {trial.number} has a value already: tell each trial once")
@@ -90,9 +91,8 @@ class Method:
                 f"give {trial.config} a number of its own"
             )
         del self.pending[trial.number]
-        number = math.inf if math.isnan(value) else float(value)
-        self.results.append(Result(trial, number))
-        self._told(trial, number)
+        self.results.append(Result(trial, loss))
+        self._told(trial, loss)
 
     def resume(self, trials: Iterable[tuple[Trial, float | None]]) -> None:
         """Learn the trials of an earlier search, in their order: None for those without a value."""

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from mlcourse.hpo import arguments
 from mlcourse.hpo.comparison import bootstrap_interval
 from mlcourse.hpo.history import SearchHistory
 from mlcourse.hpo.importance import main_effects
@@ -33,27 +34,31 @@ def anytime(
 ) -> Axes:
     """Draw the best value so far against what was spent: the median over seeds, and its interval.
 
-    `histories` are those of each method's seeds. Only values at the largest budget of all count:
-    those of shorter trainings do not compare, so a curve begins with the first full one. Spent are
-    epochs if every trial has a budget, else evaluations. A search that ends before the others of
-    its method keeps its best value. The band is a percentile bootstrap interval of the median at
-    each place. Raises ValueError when a method has no history or none at the largest budget.
+    `histories` are those of each method's seeds. Only values at the largest budget of all count,
+    and those without a budget: those of shorter trainings do not compare, so a curve begins with
+    the first full one. Spent are epochs if every trial has a budget, else evaluations. A search
+    that ends before the others of its method keeps its best value. The band is a percentile
+    bootstrap interval of the median at each place. Raises ValueError for anything but a dict of
+    names, and when a method has no history or none at the largest budget.
     """
-    if not histories:
-        raise ValueError("there are no histories: give a dict of names to a method's histories")
+    if not histories or isinstance(histories, SearchHistory) or not isinstance(histories, Mapping):
+        raise ValueError(
+            "there are no histories with names: give a dict of names to a method's histories"
+        )
     ax = ax or plt.gca()
     searches = {
         name: [given] if isinstance(given, SearchHistory) else list(given)
         for name, given in histories.items()
     }
     everything = [history for of_method in searches.values() for history in of_method]
-    budgets = [budget for history in everything for budget in history["budget"]]
-    epochs = bool(budgets) and not np.isnan(budgets).any()
-    largest = max(budgets, default=math.nan) if epochs else math.nan
+    budgets = np.array([budget for history in everything for budget in history["budget"]])
+    known = budgets[~np.isnan(budgets)]
+    epochs = 0 < len(known) == len(budgets)
+    largest = known.max(initial=0.0)
     for i, (name, of_method) in enumerate(searches.items()):
-        curves = [_incumbents(history, largest) for history in of_method]
+        curves = [_incumbents(history, largest, epochs) for history in of_method]
         if not any(np.isfinite(best).any() for _, best in curves):
-            at = f" with {largest:g} epochs, the largest budget" if epochs else ""
+            at = f" with {largest:g} epochs, the largest budget" if len(known) else ""
             raise ValueError(f"{name} has no value{at}: give it more trials, or leave it out")
         _draw_anytime(ax, name, i, curves, level, seed)
     ax.set(xlabel="epochs spent" if epochs else "evaluations", ylabel=ylabel)
@@ -61,12 +66,11 @@ def anytime(
     return ax
 
 
-def _incumbents(history: SearchHistory, largest: float) -> tuple[Floats, Floats]:
+def _incumbents(history: SearchHistory, largest: float, epochs: bool) -> tuple[Floats, Floats]:
     """Return what was spent after each trial, and the lowest value of a full trial up to there."""
-    epochs = not math.isnan(largest)
     value = np.array(history["value"], dtype=np.float64)
-    if epochs:
-        value = np.where(np.array(history["budget"]) == largest, value, math.inf)
+    # A trial without a budget is as long as the objective makes it: a full one.
+    value[np.array(history["budget"]) < largest] = math.inf
     spent = history["epochs"] if epochs else range(1, history.trials + 1)
     return np.array(spent, dtype=np.float64), np.minimum.accumulate(value)
 
@@ -141,9 +145,11 @@ def parallel_coordinates(
 
     The last axis is the value, lowest at the bottom, failures above it. The best `share` of the
     trials is drawn strong, the best of all with markers. Only trials with the largest budget are
-    drawn, for others do not compare. Raises ValueError when there are none.
+    drawn, for others do not compare. Raises ValueError when there are none, and for a share that is
+    no number from 0 to 1.
     """
     space = Space.of(space)
+    arguments.share("share", share)
     rows = sorted(history.full, key=lambda row: history["value"][row], reverse=True)
     if not rows:
         raise ValueError("the history has no trial: there is nothing to draw")

@@ -72,10 +72,10 @@ class PSO(Method):
         self.particles = arguments.integer("particles", particles, 1)
         places = max(15, particles) if starts is None else starts
         self.starts = arguments.integer("starts", places, particles)
-        self.inertia = _setting("inertia", inertia)
-        self.own = _setting("own", own)
-        self.swarm = _setting("swarm", swarm)
-        self.limit = _setting("limit", limit)
+        self.inertia = arguments.number("inertia", inertia, 0)
+        self.own = arguments.number("own", own, 0)
+        self.swarm = arguments.number("swarm", swarm, 0)
+        self.limit = arguments.number("limit", limit, 0)
         self._shares = shares(self.starts, len(self.space.parameters), self.seed)
         self._size = self.space.size
         self._tried: set[tuple[Any, ...]] = set()
@@ -182,12 +182,6 @@ def order_two_stable(inertia: float, own: float, swarm: float) -> bool:
     mean, variance = (own + swarm) / 2, (own**2 + swarm**2) / 12
     drift = mean * (2 * (1 + inertia) - mean)
     return abs(inertia) < 1 and variance * (1 + inertia) < drift * (1 - inertia)
-
-
-def _setting(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"{name} is {value!r}: give a number, 0 or more")
-    return float(value)
 
 
 def _pull(x: Units, best: _Best | None) -> Units:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mlcourse.hpo import arguments
 from mlcourse.hpo.history import Outcome, SearchHistory
 from mlcourse.hpo.journal import Journal
 from mlcourse.hpo.method import Method, Trial
@@ -35,10 +36,11 @@ def run(
     """Search: evaluate what the method asks for, tell it the values, and return what happened.
 
     `objective(trial)` gets a Trial (`config`, `budget` in epochs, `number`, `parent`) and returns
-    its loss, lower for better. The search ends after `trials` evaluations, when the budgets add up
-    to `epochs` (no trial is started that would go over), or when the method is finished, whatever
-    comes first. A method without an end needs one of the limits. With `jobs` processes so many
-    trials run at the same time, each on one thread; what they give may depend on who is first.
+    its loss, lower for better (for an accuracy, 1 - accuracy). The search ends after `trials`
+    evaluations, when the budgets add up to `epochs` (no trial is started that would go over), or
+    when the method is finished, whatever comes first. A method without an end needs one of the
+    limits. With `jobs` processes so many trials run at the same time, each on one thread; what they
+    give may depend on who is first.
 
     With a `journal`, a file, a search that was killed continues where it stood, and a longer limit
     lets a finished one go on: what has a value is not evaluated again, and what was under way is.
@@ -177,13 +179,13 @@ def _check(
     jobs: int,
     journal: str | os.PathLike[str] | None,
 ) -> None:
-    for name, number in (("trials", trials), ("jobs", jobs)):
-        if number is not None and (
-            isinstance(number, bool) or not isinstance(number, int) or number < 1
-        ):
-            raise ValueError(f"{name} is {number!r}: give an integer, 1 or more")
-    if epochs is not None and not 0 < epochs < math.inf:
-        raise ValueError(f"epochs is {epochs}: give a positive, finite number")
+    if not isinstance(method, Method):
+        raise ValueError(f"the method is {method!r}: make one first, such as Random(space)")
+    arguments.integer("jobs", jobs, 1)
+    if trials is not None:
+        arguments.integer("trials", trials, 1)
+    if epochs is not None:
+        arguments.above("epochs", epochs, 0)
     if trials is None and epochs is None and type(method).finished is Method.finished:
         raise ValueError(f"{type(method).__name__} never ends by itself: give trials or epochs")
     if journal is not None and (method.results or method.pending):

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 Value = int | float | str | bool | None
 Config = dict[str, Value]
 Units = NDArray[np.float64]
+
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True)
@@ -164,10 +167,10 @@ class Space:
         """The space as a plain dict in the long form, which JSON can hold."""
         return {parameter.name: _long_form(parameter) for parameter in self.parameters}
 
-    @property
+    @cached_property
     def size(self) -> float:
         """The number of different configurations: infinite with a real-valued range."""
-        return self._count({}, self.parameters)
+        return self._count({}, 0)
 
     def sample(self, rng: np.random.Generator) -> Config:
         """Draw a configuration, each parameter uniformly (in its logarithm with `log`)."""
@@ -198,6 +201,12 @@ class Space:
         one number, or numbers by name. Choices are all there. Raises ValueError below 1.
         """
         counts = levels if isinstance(levels, Mapping) else dict.fromkeys(self.names, levels)
+        for name in counts:
+            if name not in self.names:
+                raise ValueError(
+                    f"the grid has levels of {name!r}, which the space lacks: "
+                    f"give {', '.join(self.names)}"
+                )
         choices: dict[str, dict[str, Any]] = {}
         for parameter in self.parameters:
             count = counts.get(parameter.name, 1 if isinstance(parameter, Choice) else 0)
@@ -219,10 +228,9 @@ class Space:
         if not 0 <= number < self.size:
             raise ValueError(f"configuration {number!r} of {self.size}: count from 0")
         config: Config = {}
-        for i, parameter in enumerate(self.parameters, start=1):
+        for i, parameter in enumerate(self.parameters):
             if exists(parameter, config):
-                rest = self.parameters[i:]
-                config[parameter.name], number = self._digit(number, config, parameter, rest)
+                config[parameter.name], number = self._digit(number, config, i)
         return config
 
     def grid(self, levels: int | Mapping[str, int]) -> Iterator[Config]:
@@ -278,27 +286,49 @@ class Space:
                         f"{parameter.name} depends on {parent} = {value!r}, which {problem}"
                     )
 
-    def _count(self, config: Config, left: tuple[Parameter, ...]) -> float:
-        if not left:
-            return 1
-        first, rest = left[0], left[1:]
-        if not exists(first, config):
-            return self._count(config, rest)
-        if _governs(first, rest):
-            values = first.levels(int(first.size))
-            return sum(self._count(config | {first.name: value}, rest) for value in values)
-        # Any value will do: nothing that follows depends on it.
-        return first.size * self._count(config | {first.name: first.at(0)}, rest)
+    def _count(self, config: Config, start: int) -> float:
+        """Return how many configurations have these values of the first `start` parameters."""
+        # Beginnings that are alike in all that later parameters depend on are counted together.
+        counts: dict[tuple[Any, ...], tuple[Config, float]] = {(): (config, 1)}
+        for i in range(start, len(self.parameters)):
+            longer: dict[tuple[Any, ...], tuple[Config, float]] = {}
+            for beginning, count in counts.values():
+                for after, values in self._continued(beginning, i):
+                    # 1 == True == 1.0, so the type counts as well.
+                    key = tuple((name, type(value), value) for name, value in after.items())
+                    longer[key] = after, count * values + longer.get(key, (after, 0))[1]
+            counts = longer
+        return sum(count for _, count in counts.values())
 
-    def _digit(
-        self, number: int, config: Config, first: Parameter, rest: tuple[Parameter, ...]
-    ) -> tuple[Value, int]:
-        """Return the value of `first` in configuration `number`, and the number of the rest."""
-        values = first.levels(int(first.size))
-        if not _governs(first, rest):
-            index, left = divmod(number, int(self._count(config | {first.name: values[0]}, rest)))
+    def _continued(self, config: Config, i: int) -> list[tuple[Config, float]]:
+        """Return what parameter i can add to a beginning, each with the number of its values.
+
+        What no later parameter depends on is left out.
+        """
+        parameter = self.parameters[i]
+        kept = {name: value for name, value in config.items() if self._last_child[name] > i}
+        if not exists(parameter, config):
+            return [(kept, 1)]
+        if self._last_child[parameter.name] < i:
+            return [(kept, parameter.size)]
+        return [(kept | {parameter.name: value}, 1) for value in parameter.levels(1)]
+
+    @cached_property
+    def _last_child(self) -> dict[str, int]:
+        """The place of the last parameter that depends on each one, -1 where none does."""
+        places = dict.fromkeys(self.names, -1)
+        for i, parameter in enumerate(self.parameters):
+            places |= dict.fromkeys(dict(parameter.when), i)
+        return places
+
+    def _digit(self, number: int, config: Config, i: int) -> tuple[Value, int]:
+        """Return the value of parameter i in configuration `number`, and the number of the rest."""
+        parameter = self.parameters[i]
+        values = parameter.levels(int(parameter.size))
+        if self._last_child[parameter.name] < i:
+            index, left = divmod(number, int(self._count(config, i + 1)))
             return values[index], left
-        counts = [int(self._count(config | {first.name: value}, rest)) for value in values]
+        counts = [int(self._count(config | {parameter.name: value}, i + 1)) for value in values]
         ends = list(accumulate(counts))
         index = bisect_right(ends, number)
         return values[index], number - (ends[index] - counts[index])
@@ -324,15 +354,8 @@ def _parameter(name: object, given: Any) -> Parameter:
 
 def _range(name: str, given: Mapping[str, Any]) -> Range:
     _known_keys(name, given, ("low", "high", "log", "when"))
-    for end in ("low", "high"):
-        value = given.get(end)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
-            raise ValueError(f"{name} has {end} = {value!r}: give a finite number")
-    low, high, log = given["low"], given["high"], given.get("log", False)
+    low, high = (_end(name, end, given.get(end)) for end in ("low", "high"))
+    log = given.get("log", False)
     if not isinstance(log, bool):
         raise ValueError(f"{name} has log = {log!r}: give True or False")
     if low > high:
@@ -344,11 +367,20 @@ def _range(name: str, given: Mapping[str, Any]) -> Range:
     return Range(name, low, high, log, _when(name, given))
 
 
+def _end(name: str, end: str, given: Any) -> int | float:
+    value = _plain(given)
+    # Differences of such numbers are finite, too.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:
+        raise ValueError(f"{name} has {end} = {given!r}: give a finite number")
+    return value
+
+
 def _choice(name: str, given: Mapping[str, Any]) -> Choice:
     _known_keys(name, given, ("choices", "when"))
     choices = given["choices"]
     if not isinstance(choices, list | tuple) or not choices:
         raise ValueError(f"{name} has the choices {choices!r}: give a list with one value or more")
+    choices = tuple(map(_plain, choices))
     for i, value in enumerate(choices):
         if value is not None and not isinstance(value, int | float | str | bool):
             raise ValueError(
@@ -357,14 +389,17 @@ def _choice(name: str, given: Mapping[str, Any]) -> Choice:
             )
         if any(_same(value, one) for one in choices[:i]):
             raise ValueError(f"{name} has the choice {value!r} twice: give each value once")
-    return Choice(name, tuple(choices), _when(name, given))
+    return Choice(name, choices, _when(name, given))
 
 
 def _when(name: str, given: Mapping[str, Any]) -> tuple[tuple[str, tuple[Value, ...]], ...]:
     when = given.get("when", {})
     if not isinstance(when, Mapping):
         raise ValueError(f'{name} has when = {when!r}: give a dict, such as {{"optimizer": "sgd"}}')
-    listed = {p: v if isinstance(v, list | tuple) else [v] for p, v in when.items()}
+    listed = {
+        p: list(map(_plain, v)) if isinstance(v, list | tuple) else [_plain(v)]
+        for p, v in when.items()
+    }
     for parent, values in listed.items():
         if not values:
             raise ValueError(f"{name} depends on no value of {parent}: give one or more")
@@ -377,13 +412,14 @@ def _known_keys(name: str, given: Mapping[str, Any], known: Sequence[str]) -> No
             raise ValueError(f"{name} has the key {key!r}: the keys are {', '.join(known)}")
 
 
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy's, such as one of np.logspace, as one of Python's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _same(value: object, other: object) -> bool:
     # 1 == True == 1.0, so the type counts as well.
     return value == other and type(value) is type(other)
-
-
-def _governs(parameter: Parameter, others: Sequence[Parameter]) -> bool:
-    return any(parameter.name in dict(other.when) for other in others)
 
 
 def exists(parameter: Parameter, config: Mapping[str, Value]) -> bool:

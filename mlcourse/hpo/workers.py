@@ -14,7 +14,9 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 from functools import cache
+from textwrap import shorten
 from typing import Any
 
 from joblib.externals.loky.backend.reduction import dumps
@@ -24,6 +26,7 @@ from joblib.externals.loky.process_executor import (
     TerminatedWorkerError,
 )
 
+from mlcourse.hpo import arguments
 from mlcourse.hpo.history import Outcome
 from mlcourse.hpo.method import Trial
 
@@ -42,18 +45,23 @@ def evaluate(objective: Objective, trial: Trial) -> Outcome:
     """Return the value of a trial; nan is infinite, and so is the value of one that raises."""
     start = time.perf_counter()
     try:
-        value, error, trace = _number(objective(trial)), None, ""
+        # A copy: an objective may change its configuration, and the method must not notice.
+        value, error, trace = _loss(objective(replace(trial, config=dict(trial.config)))), None, ""
     except Exception as caught:
         value, trace = math.inf, traceback.format_exc()
         error = f"{type(caught).__name__}: {' '.join(str(caught).split())}"
     return Outcome(value, time.perf_counter() - start, error, trace)
 
 
-def _number(returned: Any) -> float:
-    if returned is None:
-        raise ValueError("the objective returned None: return a number")
-    value = float(returned)
-    return math.inf if math.isnan(value) else value
+def _loss(returned: Any) -> float:
+    loss = arguments.loss(returned)
+    if loss is None:
+        raise ValueError(f"the objective returned {_short(returned)}: return a number")
+    return loss
+
+
+def _short(value: object) -> str:
+    return shorten(repr(value), 60, placeholder=" ...")
 
 
 class Here:

@@ -234,7 +234,7 @@ def test_holm_holds_the_level_and_rejects_what_bonferroni_rejects():
         (lambda: pairs_needed(1, 0), "sd is 0: give the positive standard deviation of the diff"),
         (lambda: pairs_needed(1, 1, power=80), "power is 80: give a probability between 0 and 1"),
         (lambda: pairs_needed(1, 1, level=0), "level is 0"),
-        (lambda: simulated_power(0, 1, 1), "pairs is 0: give 1 or more"),
+        (lambda: simulated_power(0, 1, 1), "pairs is 0: give an integer, 1 or more"),
         (lambda: simulated_power(5, 1, 1, level=2), "level is 2"),
         (lambda: probability_of_best({}), "there are no methods to compare: give a dict of names"),
         (

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from mlcourse import hpo
 from mlcourse.hpo.method import Method, Result, Trial
@@ -101,14 +102,20 @@ def test_nan_counts_as_infinite(value: float) -> None:
     assert method.best.value == math.inf
 
 
-@pytest.mark.parametrize("value", [3, np.float32(3), np.int64(3)])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "value",
+    [3, np.float32(3), np.int64(3), np.array(3), torch.tensor(3.0, requires_grad=True)],
+)
 def test_every_kind_of_number_becomes_a_float(value: Any) -> None:
     method = Counting()
     method.tell(ask(method), value)
     assert type(method.results[0].value) is float
 
 
-@pytest.mark.parametrize("value", [None, "0.5", True, [0.5], np.ones(1), 1j])
+@pytest.mark.parametrize(
+    "value", [None, "0.5", True, np.True_, [0.5], np.ones(1), torch.ones(2), 1j]
+)
 def test_what_is_no_number_is_refused_and_forgotten(value: Any) -> None:
     method = Counting()
     trial = ask(method)
@@ -116,6 +123,12 @@ def test_what_is_no_number_is_refused_and_forgotten(value: Any) -> None:
         method.tell(trial, value)
     assert method.pending == {0: trial}
     assert method.results == []
+
+
+@pytest.mark.parametrize("trial", [0, {"width": 3}, None])
+def test_a_value_is_told_of_a_trial(trial: Any) -> None:
+    with pytest.raises(ValueError, match=r"^.* is told a value: give the trial that ask\(\) retur"):
+        Counting().tell(trial, 0.5)
 
 
 def test_a_second_value_or_start_is_refused() -> None:
@@ -162,6 +175,7 @@ def test_the_best_is_the_lowest_at_the_largest_budget_and_the_first_of_equals() 
 def test_a_space_may_be_a_dict_and_a_seed_is_a_whole_number() -> None:
     assert Random(SPACE).space == Random(Space(SPACE)).space == Space(SPACE)
     assert Random(SPACE, 4).seed == 4
+    assert type(Random(SPACE, np.int64(4)).seed) is int
     for seed in (-1, 1.0, True, None, "0"):
         with pytest.raises(ValueError, match=r"^the seed is .*: give an integer, 0 or more$"):
             Random(SPACE, seed)  # type: ignore[arg-type]
@@ -199,6 +213,7 @@ def test_random_search_draws_the_same_whatever_was_asked_before() -> None:
 def test_the_package_offers_each_name_and_loads_no_torch_for_it() -> None:
     for name in hpo.__all__:
         assert getattr(hpo, name).__module__ == f"mlcourse.hpo.{hpo._MODULES[name]}"
+    assert set(hpo.__all__) <= set(dir(hpo))
     with pytest.raises(AttributeError, match="Randon"):
         hpo.Randon  # noqa: B018
     text = "import sys; from mlcourse.hpo import Random, Trial; sys.exit('torch' in sys.modules)"

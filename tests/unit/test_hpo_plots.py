@@ -90,6 +90,12 @@ def test_a_method_without_budgets_is_compared_by_evaluations():
     np.testing.assert_array_equal(drawn(ax)["b"], [[1, 2, 3], [3, 3, 2]])
 
 
+def test_short_trainings_do_not_count_beside_a_method_without_budgets():
+    ax = plots.anytime({"a": history([0.1, 2, 0.2, 1], budgets=[1, 9, 3, 9]), "b": history([3, 4])})
+    np.testing.assert_array_equal(drawn(ax)["a"], [[2, 3, 4], [2, 2, 1]])
+    np.testing.assert_array_equal(drawn(ax)["b"], [[1, 2], [3, 3]])
+
+
 def test_over_seeds_the_median_and_its_interval_are_drawn():
     runs = np.random.default_rng(0).normal(size=(9, 20))
     ax = plots.anytime({"random": [history(values) for values in runs]}, level=0.9, seed=3)
@@ -140,7 +146,9 @@ def test_twelve_methods_look_different():
 @pytest.mark.parametrize(
     ("histories", "message"),
     [
-        ({}, "there are no histories: give a dict of names to a method's histories"),
+        ({}, "there are no histories with names: give a dict of names to a method's histories"),
+        (history([1.0]), "there are no histories with names"),
+        ([history([1.0])], "there are no histories with names"),
         ({"a": []}, "a has no value: give it more trials, or leave it out"),
         ({"a": SearchHistory()}, "a has no value: give it more trials"),
         ({"a": history([math.inf])}, "a has no value"),
@@ -203,6 +211,8 @@ def test_smaller_budgets_are_left_out_and_equal_values_drawn():
     assert len(lines(plots.parallel_coordinates(found, SPACE))) == 2
     with pytest.raises(ValueError, match=r"^the history has no trial: there is nothing to draw"):
         plots.parallel_coordinates(SearchHistory(), SPACE)
+    with pytest.raises(ValueError, match=r"^share is 10: give a number from 0 to 1$"):
+        plots.parallel_coordinates(found, SPACE, share=10)
 
 
 def test_a_search_where_all_failed_is_drawn_too():

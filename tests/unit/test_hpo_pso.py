@@ -348,11 +348,11 @@ def variance_at_rest(w, pull):
         ({"particles": 2.0}, r"^particles is 2\.0: give an integer, 1 or more$"),
         ({"particles": True}, r"^particles is True: give an integer, 1 or more$"),
         ({"particles": 6, "starts": 5}, r"^starts is 5: give an integer, 6 or more$"),
-        ({"inertia": -0.1}, r"^inertia is -0\.1: give a number, 0 or more$"),
-        ({"own": math.inf}, r"^own is inf: give a number, 0 or more$"),
-        ({"swarm": math.nan}, r"^swarm is nan: give a number, 0 or more$"),
-        ({"swarm": "2"}, r"^swarm is '2': give a number, 0 or more$"),
-        ({"limit": None}, r"^limit is None: give a number, 0 or more$"),
+        ({"inertia": -0.1}, r"^inertia is -0\.1: give a finite number, 0 or more$"),
+        ({"own": math.inf}, r"^own is inf: give a finite number, 0 or more$"),
+        ({"swarm": math.nan}, r"^swarm is nan: give a finite number, 0 or more$"),
+        ({"swarm": "2"}, r"^swarm is '2': give a finite number, 0 or more$"),
+        ({"limit": None}, r"^limit is None: give a finite number, 0 or more$"),
     ],
 )
 def test_bad_settings_are_refused(arguments, message):

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 import torch
 
+from mlcourse.hpo.bohb import BOHB
 from mlcourse.hpo.history import Outcome, SearchHistory
+from mlcourse.hpo.hyperband import Hyperband
 from mlcourse.hpo.method import Method, Trial
 from mlcourse.hpo.random import Random
 from mlcourse.hpo.runner import run
@@ -152,19 +154,33 @@ def test_what_fails_is_infinite_says_why_and_the_search_goes_on(jobs):
             return None
         if trial.number == 3:
             return torch.zeros(2)
-        return {4: math.nan, 5: math.inf, 6: -math.inf, 7: True}.get(
-            trial.number, torch.tensor(0.5, dtype=torch.float64)
+        return {4: math.nan, 5: math.inf, 6: -math.inf, 7: True, 8: "0.5", 9: (0.5, "x" * 99)}.get(
+            trial.number, torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
         )
 
-    history = run(Random(SPACE), objective, trials=9, jobs=jobs)
-    assert in_order(history) == list(
-        enumerate([0.5, *[math.inf] * 5, -math.inf, 1.0, 0.5], start=0)
-    )
+    history = run(Random(SPACE), objective, trials=11, jobs=jobs)
+    values = [0.5, *[math.inf] * 5, -math.inf, *[math.inf] * 3, 0.5]
+    assert in_order(history) == list(enumerate(values))
     errors = dict(zip(history["number"], history["error"], strict=True))
     assert errors[1] == "RuntimeError: out of luck"
     assert errors[2] == "ValueError: the objective returned None: return a number"
-    assert errors[3].startswith("ValueError: only one element tensors")
-    assert {errors[number] for number in (0, 4, 5, 6, 7, 8)} == {None}
+    assert errors[3] == "ValueError: the objective returned tensor([0., 0.]): return a number"
+    assert errors[7] == "ValueError: the objective returned True: return a number"
+    assert errors[8] == "ValueError: the objective returned '0.5': return a number"
+    assert errors[9] == "ValueError: the objective returned (0.5, ...: return a number"
+    assert {errors[number] for number in (0, 4, 5, 6, 10)} == {None}
+
+
+def test_an_objective_may_change_its_configuration():
+    def objective(trial):
+        trial.config["n"] = "changed"
+        trial.config["epochs"] = 5
+        return 0.5
+
+    method = Climb(SPACE)
+    assert run(method, objective, trials=4)["error"] == [None] * 4
+    for result in method.results:
+        method.space.check(result.trial.config)
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -301,15 +317,28 @@ def test_an_objective_that_cannot_be_loaded_is_refused():
         ({"trials": 2.5}, "trials is 2.5"),
         ({"trials": True}, "trials is True"),
         ({"trials": 3, "jobs": 0}, "jobs is 0: give an integer, 1 or more"),
-        ({"epochs": 0}, "epochs is 0: give a positive, finite number"),
+        ({"epochs": 0}, "epochs is 0: give a finite number above 0"),
         ({"epochs": math.inf}, "epochs is inf"),
         ({"epochs": math.nan}, "epochs is nan"),
+        ({"epochs": "5"}, "epochs is '5'"),
         ({"epochs": 5}, "trial 0 has no budget, so epochs cannot be counted: limit trials"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         run(Random(SPACE), loss, **settings)
+
+
+@pytest.mark.parametrize("method", [Hyperband, BOHB])
+def test_brackets_without_end_need_a_limit(method):
+    with pytest.raises(ValueError, match=rf"^{method.__name__} never ends by itself: give trials"):
+        run(method(SPACE, 1, 9), until(50, []))
+
+
+@pytest.mark.parametrize("method", [Random, SPACE, None])
+def test_what_is_no_method_is_refused(method):
+    with pytest.raises(ValueError, match=r"^the method is .*: make one first, such as Random\(sp"):
+        run(method, loss, trials=3)
 
 
 def test_a_method_that_waits_for_nothing_is_refused():

@@ -290,6 +290,38 @@ def test_the_source_s_space_has_its_size() -> None:
     assert lenet.configuration(int(lenet.size) - 1) == {"c1": 32, "c3": 32, "c5": 130, "f6": 325}
 
 
+def test_a_space_of_many_conditions_is_counted() -> None:
+    """Its configurations cannot be listed, so neither must their beginnings be."""
+    definition: dict[str, Any] = {}
+    for i in range(100):
+        definition[f"on {i}"] = [1, True]
+        definition[f"x{i}"] = {"low": 1, "high": 10, "when": {f"on {i}": True}}
+    space = Space(definition)
+    assert space.size == 11**100
+    assert space.configuration(11**100 - 1) == {
+        name: value for i in range(100) for name, value in ((f"on {i}", True), (f"x{i}", 10))
+    }
+
+
+def test_numbers_of_numpy_are_those_of_python() -> None:
+    given = {
+        "a": (np.int64(1), np.int64(4)),
+        "b": list(np.logspace(-2, 0, 3)),
+        "c": list(np.array([1, 2])),
+        "d": {"low": np.float32(0.5), "high": 1, "when": {"c": np.int64(2)}},
+    }
+    written = Space(
+        {
+            "a": (1, 4),
+            "b": np.logspace(-2, 0, 3).tolist(),
+            "c": [1, 2],
+            "d": {"low": 0.5, "high": 1.0, "when": {"c": 2}},
+        }
+    )
+    assert Space(given) == written
+    assert json.dumps(Space(given).definition) == json.dumps(written.definition)
+
+
 def test_a_configuration_s_number_must_exist() -> None:
     with pytest.raises(ValueError, match=r"^configuration 3 of 3: count from 0$"):
         Space({"a": [1, 2, 3]}).configuration(3)
@@ -316,6 +348,8 @@ def test_a_configuration_s_number_must_exist() -> None:
         ({"a": (2, 1)}, "a runs from 2 to 1: give the lower end first"),
         ({"a": (0, math.inf)}, "a has high = inf: give a finite number"),
         ({"a": (math.nan, 1.0)}, "a has low = nan: give a finite number"),
+        ({"a": (0, 10**400)}, "a has high = 1000*: give a finite number"),
+        ({"a": (-1.7e308, 1.7e308)}, r"a has low = -1\.7e\+308: give a finite number"),
         ({"a": ("0", 1)}, "a has low = '0': give a finite number"),
         ({"a": (False, 1)}, "a has low = False: give a finite number"),
         ({"a": {"low": 1}}, "a has high = None: give a finite number"),
@@ -409,6 +443,11 @@ def test_a_configuration_that_does_not_belong_is_refused(change: Config, message
 def test_a_bad_number_of_levels_is_refused(levels: Any) -> None:
     with pytest.raises(ValueError, match=r"^a has .* levels in the grid: give 1 or more$"):
         Space({"a": (0.0, 1.0), "b": ["x"]}).grid(levels)
+
+
+def test_levels_of_an_unknown_parameter_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^the grid has levels of 'A', which the space lacks: g"):
+        Space({"a": (0, 9)}).coarse({"a": 2, "A": 3})
 
 
 def test_a_point_has_one_coordinate_a_parameter() -> None:
