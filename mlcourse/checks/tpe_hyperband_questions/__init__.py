@@ -1,0 +1,1 @@
+"""The questions of `tpe_hyperband`, one file a subject."""
