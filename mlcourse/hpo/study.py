@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcourse.hpo.comparison import pairs_needed
+from mlcourse.hpo.gaussian_process import Process
 from mlcourse.hpo.method import Method, Trial
 
 Floats = NDArray[np.float64]
@@ -26,10 +26,12 @@ class Repeated:
     """The runs of one configuration: validation (runs, checks) and test (runs,) accuracies.
 
     The checks are the epochs after which validation accuracy was measured; the test accuracy is
-    that of the last epoch.
+    that of the last epoch. Runs with the same of the `orders` (runs,) were trained together, on the
+    same order of the images, whatever their configurations.
     """
 
     config: dict[str, int]
+    orders: NDArray[np.int64]
     validation: Floats
     test: Floats
 
@@ -56,6 +58,7 @@ def repeated(runs: Sequence[Mapping[str, Any]], part: str) -> list[Repeated]:
         made.append(
             Repeated(
                 config=dict(of_config[0]["config"]),
+                orders=np.array([run["order"] for run in of_config]),
                 validation=np.array([run["validation"] for run in of_config], dtype=np.float64),
                 test=np.array([run["test"] for run in of_config], dtype=np.float64),
             )
@@ -99,11 +102,13 @@ def components(values: Sequence[Sequence[float]] | Floats) -> Components:
 class Surrogate:
     """A stand-in for training: Gaussian processes for the mean accuracy, real noise around it.
 
-    Fitted to the landscape's means over runs, one process for each check and one for the test
-    accuracy, on the logarithms of the widths. The noise of a run is drawn from how the two runs of
-    one of the `neighbours` trained configurations with the most similar mean differ, so its size
-    may depend on the accuracy, and checks of a run are correlated as they were. Needs two runs
-    of each configuration; raises ValueError otherwise, and for `checks` that do not fit.
+    Fitted to the landscape, one process for each check and one for the test accuracy, on the
+    logarithms of the widths. The runs of networks that were trained together have a common part
+    (`order_noise`, a standard deviation for each process), which is not taken for the widths'. The
+    noise of a simulated run is drawn from how the two runs of one of the `neighbours` trained
+    configurations with the most similar accuracy differ, so its size may depend on the accuracy,
+    and the checks of a run are correlated as they were. Needs two runs of each configuration;
+    raises ValueError otherwise, and for `checks` that do not fit.
     """
 
     def __init__(
@@ -116,24 +121,23 @@ class Surrogate:
             )
         self.checks = tuple(checks)
         self._names = list(landscape[0].config)
-        self._X = self._log([one.config for one in landscape])
-        self._low, span = self._X.min(axis=0), np.ptp(self._X, axis=0)
-        self._span = np.where(span > 0, span, 1.0)
-        means = np.array([[*one.validation.mean(0), one.test.mean()] for one in landscape])
-        self._processes = [_Process(self._scaled(self._X), column) for column in means.T]
+        # (configurations, runs, checks and test)
+        accuracies = np.array([np.column_stack([one.validation, one.test]) for one in landscape])
+        X = np.repeat(self._log([one.config for one in landscape]), 2, axis=0)
+        orders = np.concatenate([one.orders for one in landscape])
+        columns = accuracies.reshape(len(X), -1).T
+        self._processes = [Process(X, column, orders) for column in columns]
+        self.order_noise = np.array([process.group_noise for process in self._processes])
+        means = accuracies[:, :, -2].mean(axis=1)
+        order = np.argsort(means, kind="stable")
+        self._sorted_means = means[order]
         # The difference of two runs has twice the variance of one.
-        differences = [
-            (*(one.validation[0] - one.validation[1]), one.test[0] - one.test[1])
-            for one in landscape
-        ]
-        order = np.argsort(means[:, -2], kind="stable")
-        self._sorted_means = means[order, -2]
-        self._noise = np.array(differences)[order] / math.sqrt(2)
+        self._noise = (accuracies[:, 0] - accuracies[:, 1])[order] / math.sqrt(2)
         self._neighbours = min(neighbours, len(landscape))
 
     def mean(self, config: Mapping[str, Any]) -> Floats:
         """Return the expected validation accuracy at each check and, last, on the test images."""
-        x = self._scaled(self._log([config]))
+        x = self._log([config])
         return np.array([process.mean(x)[0] for process in self._processes])
 
     def run(self, config: Mapping[str, Any], rng: np.random.Generator) -> Floats:
@@ -146,39 +150,6 @@ class Surrogate:
 
     def _log(self, configs: Sequence[Mapping[str, Any]]) -> Floats:
         return np.log([[float(config[name]) for name in self._names] for config in configs])
-
-    def _scaled(self, X: Floats) -> Floats:
-        return (X - self._low) / self._span
-
-
-class _Process:
-    """A Gaussian process's mean: scikit-learn fits it, and this predicts single points fast."""
-
-    def __init__(self, X: Floats, y: Floats) -> None:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-
-        self._centre, self._scale = y.mean(), y.std() or 1.0
-        kernel = ConstantKernel(1.0, (1e-2, 1e3)) * RBF(
-            np.ones(X.shape[1]), (5e-2, 1e3)
-        ) + WhiteKernel(0.1, (1e-5, 1e1))
-        with warnings.catch_warnings():
-            # A width that does not matter has the largest length that is allowed.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            fitted = GaussianProcessRegressor(kernel).fit(X, (y - self._centre) / self._scale)
-        smooth = fitted.kernel_.k1
-        self._X = X / smooth.k2.length_scale
-        self._lengths, self._weights = (
-            smooth.k2.length_scale,
-            fitted.alpha_ * smooth.k1.constant_value,
-        )
-
-    def mean(self, X: Floats) -> Floats:
-        distances = (X / self._lengths)[:, None] - self._X
-        near = np.exp(-0.5 * np.square(distances).sum(axis=2))
-        predicted: Floats = self._centre + self._scale * (near @ self._weights)
-        return predicted
 
 
 def held_out(landscape: Sequence[Repeated], folds: int = 5, seed: int = 0) -> tuple[Floats, Floats]:

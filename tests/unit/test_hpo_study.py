@@ -37,6 +37,7 @@ def made_up(n: int = 60, noise: float = 0.01, seed: int = 0) -> list[dict]:
             "part": "landscape",
             "config": config,
             "seed": 100 * again + i,
+            "order": 100 * again + i // 5,
             "validation": [accuracy(config, c) + noise * rng.normal() for c in CHECKS],
             "test": accuracy(config, 9) - 0.02 + noise * rng.normal(),
         }
@@ -62,6 +63,7 @@ def test_runs_are_collected_by_configuration_in_the_order_of_their_seeds() -> No
     assert [one.config for one in found] == [run["config"] for run in runs[:3]]
     for i, one in enumerate(found):
         assert one.validation.tolist() == [runs[3 + i]["validation"], runs[i]["validation"]]
+        assert one.orders.tolist() == [runs[3 + i]["order"], runs[i]["order"]]
         assert one.test.tolist() == [runs[3 + i]["test"], runs[i]["test"]]
         assert one.last.tolist() == [runs[3 + i]["validation"][-1], runs[i]["validation"][-1]]
     with pytest.raises(ValueError, match="there are no runs of 'noise': do book/experiments"):
@@ -119,6 +121,17 @@ def test_the_surrogate_s_noise_is_as_large_as_the_landscape_s(surrogate) -> None
         surrogate.run(config, np.random.default_rng(3)),
         surrogate.run(config, np.random.default_rng(3)),
     )
+
+
+def test_the_surrogate_finds_the_noise_of_the_order() -> None:
+    rng = np.random.default_rng(5)
+    shift = {order: 0.02 * rng.normal() for order in range(200)}
+    runs = made_up()
+    for run in runs:
+        run["validation"] = [share + shift[run["order"]] for share in run["validation"]]
+    found = Surrogate(repeated(runs, "landscape"), CHECKS).order_noise
+    assert found[:3] == pytest.approx([0.02] * 3, rel=0.4)  # 24 orders say it to 15 %
+    assert found[3] < 0.01
 
 
 def test_the_surrogate_needs_two_runs_and_the_checks(landscape) -> None:
