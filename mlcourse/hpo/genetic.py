@@ -11,7 +11,7 @@ import numpy as np
 
 from mlcourse.hpo import arguments
 from mlcourse.hpo.method import Method, Trial
-from mlcourse.hpo.space import Choice, Config, Space, Units
+from mlcourse.hpo.space import Choice, Space, Units
 
 # How often a child that is a configuration tried before mutates again.
 _REDRAWS = 20
@@ -54,7 +54,7 @@ class Genetic(Method):
         self.step = arguments.above("step", step, 0)
         self._is_choice = np.array([isinstance(one, Choice) for one in self.space.parameters])
         self._alive: list[tuple[float, int, Units]] = []
-        self._tried: set[tuple[Any, ...]] = set()
+        self._tried: set[bytes] = set()
 
     def _propose(self, number: int, rng: np.random.Generator) -> Trial:
         if len(self._seen) < self.population or not self._alive:
@@ -62,7 +62,7 @@ class Genetic(Method):
         child = self._crossed(self._parent(rng), self._parent(rng), rng)
         for attempt in range(_REDRAWS):
             config = self.space.decode(self._mutated(child, attempt, rng))
-            if _key(config) not in self._tried:
+            if self.space.encode(config).tobytes() not in self._tried:
                 break
         return Trial(number, config)
 
@@ -90,14 +90,10 @@ class Genetic(Method):
         return np.where(changes, mutant, child)
 
     def _started(self, trial: Trial) -> None:
-        self._tried.add(_key(trial.config))
+        self._tried.add(self.space.encode(trial.config).tobytes())
 
     def _told(self, trial: Trial, value: float) -> None:
         if value < math.inf:
             # Equal values are told apart by the number, so places are never compared.
             insort(self._alive, (value, trial.number, self.space.encode(trial.config)))
             del self._alive[self.population :]
-
-
-def _key(config: Config) -> tuple[Any, ...]:
-    return tuple((name, type(value), value) for name, value in config.items())

@@ -34,6 +34,7 @@ from zlib import crc32
 
 import numpy as np
 
+from mlcourse.hpo import arguments
 from mlcourse.hpo.method import Method, Trial
 from mlcourse.hpo.space import Choice, Config, Parameter, Range, Space, Value, exists
 
@@ -129,10 +130,8 @@ class MethodSampler(optuna.samplers.BaseSampler):
                 f"the factory is {factory!r}: give a function that makes a method, "
                 "such as partial(Random, space)"
             )
-        if not 0 <= patience < math.inf:
-            raise ValueError(f"patience is {patience}: give a number of seconds, 0 or more")
         self._factory = factory
-        self._patience = patience
+        self._patience = arguments.number("patience", patience, 0)
         self._distributions = distributions(method.space)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:

@@ -23,6 +23,10 @@ Floats = NDArray[np.float64]
 _PLACES, _DRAWS = 200, 1000
 # Where a parallel-coordinates line runs for a parameter that does not exist, or a failed trial.
 _ABSENT, _FAILED = -0.2, 1.2
+# Words at an upright axis: ends over and under it, and choices where it does not cross them.
+_ABOVE = {"ha": "center", "va": "bottom", "xytext": (0, 7)}
+_BELOW = {"ha": "center", "va": "top", "xytext": (0, -7)}
+_BESIDE = {"ha": "left", "va": "bottom", "xytext": (4, 2)}
 
 
 def anytime(
@@ -178,7 +182,8 @@ def _scales(
     """Draw the upright axes, with the values at their ends, or of each choice."""
     for x, parameter in enumerate(parameters):
         values = parameter.levels(2)
-        _scale(ax, x, {parameter.unit(value): _words(value) for value in values})
+        marks = {parameter.unit(value): _words(value) for value in values}
+        _scale(ax, x, marks, beside=isinstance(parameter, Choice))
         if parameter.when:
             _mark(ax, x, _ABSENT, "absent")
     _scale(ax, len(parameters), {0.0: f"{ends[0]:.3g}", 1.0: f"{ends[1]:.3g}"})
@@ -190,17 +195,15 @@ def _scales(
     ax.grid(False)
 
 
-def _scale(ax: Axes, x: float, marks: Mapping[float, str]) -> None:
+def _scale(ax: Axes, x: float, marks: Mapping[float, str], beside: bool = False) -> None:
     ax.plot([x, x], [0, 1], color=INK, linewidth=1.2, linestyle="-", zorder=0)
     for y, words in marks.items():
-        _mark(ax, x, y, words)
+        _mark(ax, x, y, words, beside)
 
 
-def _mark(ax: Axes, x: float, y: float, words: str) -> None:
-    # Above its place or, at the lower end, below: beside it the lines run.
-    at: dict[str, Any] = {"xytext": (0, 7), "va": "bottom"} if y > 0.1 else {"xytext": (0, -7)}
-    look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 10, "zorder": 3, **at}
-    ax.annotate(words, (x, y), textcoords="offset points", **look)
+def _mark(ax: Axes, x: float, y: float, words: str, beside: bool = False) -> None:
+    look: dict[str, Any] = _BESIDE if beside else _ABOVE if y >= 0.5 else _BELOW
+    ax.annotate(words, (x, y), textcoords="offset points", fontsize=10, zorder=3, **look)
 
 
 def _title(parameter: Parameter) -> str:

@@ -416,7 +416,10 @@ def test_nobody_waits_for_trials_that_will_not_be_asked_for(monkeypatch):
     [
         (lambda: MethodSampler(Random(SPACE)), "the factory is <.*Random.*>: give a function that"),
         (lambda: MethodSampler(dict), "the factory is <class 'dict'>: give a function"),
-        (lambda: MethodSampler(METHODS["pso"], -1.0), "patience is -1.0: give a number of seconds"),
+        (
+            lambda: MethodSampler(METHODS["pso"], -1.0),
+            "patience is -1.0: give a finite number, 0 or more",
+        ),
         (lambda: MethodSampler(METHODS["pso"], math.nan), "patience is nan"),
         (lambda: HalvingPruner(0, 9), "min_budget is 0: give a finite number above 0"),
         (lambda: HalvingPruner(9, 3), "budgets run from 9 to 3: give the smaller one first"),
