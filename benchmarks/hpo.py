@@ -42,8 +42,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from mlcourse.hpo.bohb import BOHB
 from mlcourse.hpo.comparison import bootstrap_interval
 from mlcourse.hpo.genetic import Genetic
+from mlcourse.hpo.halving import budgets
 from mlcourse.hpo.hyperband import Hyperband
 from mlcourse.hpo.latin_hypercube import LatinHypercube
 from mlcourse.hpo.method import Method, Trial
@@ -154,6 +156,36 @@ class OptunaTPE(Peer):
         self._study.tell(handle, value)
 
 
+def optuna_hyperband(task: Task, contest: Contest, seed: int) -> Config:
+    """Search with Optuna's TPE and its Hyperband pruner; each look at a trial costs its budget."""
+    import optuna
+
+    from mlcourse.hpo.optuna_adapters import distributions
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    smallest, largest = contest.budgets
+    study = optuna.create_study(
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=optuna.pruners.HyperbandPruner(smallest, largest, reduction_factor=3),
+        study_name="benchmark",  # deals trials to brackets, so a random name is another search
+    )
+    kinds = distributions(Space(task.space))
+    steps = [int(budget) for budget in budgets(smallest, largest)]
+    left = contest.evaluations * largest
+    while left > 0:
+        trial = study.ask(kinds)
+        for step in steps:
+            value = task.loss(trial.params, step)
+            left -= step
+            trial.report(value, step)
+            if step < largest and trial.should_prune():
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                break
+        else:
+            study.tell(trial, value)
+    return study.best_params
+
+
 class NevergradPSO(Peer):
     """nevergrad's PSO: as named there, or a variant of it by its own settings."""
 
@@ -226,6 +258,10 @@ ENTRANTS = {
         lambda space, contest, seed: Hyperband(space, *contest.budgets, seed=seed),
         ("counting_ones",),
     ),
+    "BOHB": asked(
+        lambda space, contest, seed: BOHB(space, *contest.budgets, seed=seed),
+        ("counting_ones",),
+    ),
     "nevergrad PSO": asked(
         lambda space, contest, seed: NevergradPSO(space, seed), GRIDS, "nevergrad"
     ),
@@ -241,6 +277,7 @@ ENTRANTS = {
     ),
     "pyswarms, 10 particles": Entrant(pyswarms, GRIDS, "pyswarms"),
     "Optuna TPE": asked(lambda space, contest, seed: OptunaTPE(space, seed), needs="optuna"),
+    "Optuna TPE and Hyperband": Entrant(optuna_hyperband, ("counting_ones",), "optuna"),
 }
 
 

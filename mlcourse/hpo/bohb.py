@@ -23,9 +23,10 @@ class BOHB(Hyperband):
     are TPE's; first trials under way count as bad ones, promoted ones do not. Budgets, promotion
     and errors are Hyperband's; ValueError too when `candidates` is below 1, or `random` or `gamma`
     is no number from 0 to 1. Source: Falkner, Klein and Hutter, BOHB: robust and efficient
-    hyperparameter optimization at scale, ICML 2018, algorithm 2. (Its share of random
-    configurations is 1/3, so that it is never much slower than Hyperband. A tenth was better on all
-    functions that we chose it on, and is as safe, though ten times slower in the worst case.)
+    hyperparameter optimization at scale, ICML 2018, algorithm 2. There a third of the new
+    configurations is random, so that BOHB is at most three times as slow as Hyperband however
+    misleading the densities are. Here it is a tenth, for which that factor is ten, as a tenth was
+    better on most of the functions that it was chosen on.
     """
 
     def __init__(

@@ -31,8 +31,8 @@ class TPE(Method):
 
     Sources: Bergstra et al., Algorithms for hyper-parameter optimization, 2011; there l and g are
     products of one density for each parameter, here one density of them all, which also sees which
-    values are good together. gamma and the kernels' widths were chosen on functions that the
-    benchmarks lack.
+    values are good together. gamma and the rule for the kernels' width (`densities.bandwidth`) were
+    chosen on functions that the benchmarks lack.
     """
 
     def __init__(
