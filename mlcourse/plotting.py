@@ -207,7 +207,13 @@ def line(ax: Axes, x: ArrayLike, y: ArrayLike, i: int, label: str) -> None:
 
 
 def _look(i: int) -> dict[str, Any]:
-    return {"color": COLOURS[i], "linestyle": LINES[i], "marker": MARKERS[i]}
+    # From the seventh curve on, the colours come again with other lines.
+    place, again = i % len(COLOURS), i // len(COLOURS)
+    return {
+        "color": COLOURS[place],
+        "linestyle": LINES[(place + again) % len(LINES)],
+        "marker": MARKERS[place],
+    }
 
 
 def gradient_errors(errors: Mapping[str, float], ax: Axes | None = None) -> Axes:

@@ -16,7 +16,7 @@ from mlcourse.hpo.comparison import bootstrap_interval
 from mlcourse.hpo.history import SearchHistory
 from mlcourse.hpo.importance import main_effects
 from mlcourse.hpo.space import Choice, Parameter, Space
-from mlcourse.plotting import COLOURS, INK, LINES, MARKERS, bars
+from mlcourse.plotting import COLOURS, INK, MARKERS, bars, line
 
 Floats = NDArray[np.float64]
 
@@ -93,28 +93,13 @@ def _draw_anytime(
     table = np.array([_at(places, spent, best) for spent, best in curves])
     middle = np.median(table, axis=0)
     shown = np.isfinite(middle)
-    look: dict[str, Any] = {
-        "color": COLOURS[i % len(COLOURS)],
-        "linestyle": LINES[(i + i // len(LINES)) % len(LINES)],
-        "marker": MARKERS[i % len(MARKERS)],
-    }
-    every = max(1, int(shown.sum()) // 8)
-    ax.plot(
-        *(places[shown], middle[shown]),
-        label=name,
-        drawstyle="steps-post",
-        markevery=every,
-        **look,
-    )
+    line(ax, places[shown], middle[shown], i, name)
+    ax.lines[-1].set(drawstyle="steps-post")
     if len(curves) > 1:
         low, high = _band(table[:, shown], level, seed)
-        ax.fill_between(
-            *(places[shown], low, np.where(np.isfinite(high), high, np.nan)),
-            step="post",
-            color=look["color"],
-            alpha=0.2,
-            linewidth=0,
-        )
+        look: dict[str, Any] = {"color": ax.lines[-1].get_color(), "alpha": 0.2, "linewidth": 0}
+        high = np.where(np.isfinite(high), high, np.nan)
+        ax.fill_between(places[shown], low, high, step="post", **look)
 
 
 def _at(places: Floats, spent: Floats, best: Floats) -> Floats:

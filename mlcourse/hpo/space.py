@@ -177,7 +177,15 @@ class Space:
         return self.decode(rng.random(len(self.parameters)))
 
     def decode(self, units: Sequence[float] | Units) -> Config:
-        """Return the configuration at a point of the unit cube (one coordinate a parameter)."""
+        """Return the configuration at a point of the unit cube, (d,): a coordinate a parameter.
+
+        Raises ValueError for another number of coordinates.
+        """
+        if len(units) != len(self.parameters):
+            raise ValueError(
+                f"the point has {len(units)} coordinates: give {len(self.parameters)}, "
+                "one for each parameter"
+            )
         config: Config = {}
         for parameter, unit in zip(self.parameters, units, strict=True):
             if exists(parameter, config):
