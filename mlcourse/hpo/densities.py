@@ -46,7 +46,7 @@ class Density:
         kernels = np.zeros((len(points), len(self.points)))
         for j, kernel in enumerate(self._kernels):
             log = kernel.log(points[:, j, None])
-            kernels += np.where(np.isnan(log), 0.0, log)
+            kernels += np.where(np.isnan(log), 0.0, log)[:, kernel.which]
         # The uniform kernel's logarithm is 0. Without the largest, exp could overflow.
         top = kernels.max(axis=1, initial=0.0)
         total = np.exp(kernels - top[:, None]).sum(axis=1) + np.exp(-top)
@@ -94,15 +94,13 @@ class _Numbers:
         self._parameter = parameter
         self._has_shares = parameter.integer and parameter.size <= _MOST_INTEGERS
         self._width = bandwidth(centres[~np.isnan(centres)])
-        # Many points share an integer, and the error function is what takes time.
-        self._centres, self._which = np.unique(centres, return_inverse=True)
+        # Points that share a value share its kernel: the error function is what takes time.
+        self._centres, self.which = np.unique(centres, return_inverse=True)
         self._start = _below(-self._centres / self._width)
         self._whole = _below((1 - self._centres) / self._width) - self._start
 
     def log(self, x: Units) -> Units:
-        return self._log(x)[:, self._which]
-
-    def _log(self, x: Units) -> Units:
+        """Return each distinct kernel at numbers (m, 1): (m, k); nan where a value is missing."""
         if self._parameter.size == 1:
             return np.zeros((len(x), len(self._centres)))
         if self._has_shares:
@@ -116,7 +114,7 @@ class _Numbers:
 
     def near(self, kernels: NDArray[np.int64], uniform: Units) -> Units:
         """Return a draw from each kernel by the inverse of its distribution function."""
-        at = self._which[kernels]
+        at = self.which[kernels]
         below = torch.from_numpy(self._start[at] + uniform * self._whole[at])
         drawn = self._centres[at] + self._width * torch.special.ndtri(below).numpy()
         return np.where(np.isnan(drawn), uniform, np.clip(drawn, 0, 1))
@@ -135,18 +133,19 @@ class _Choices:
     """
 
     def __init__(self, parameter: Choice, centres: Units) -> None:
-        self._centres = centres
+        self._centres, self.which = np.unique(centres, return_inverse=True)
         self._count = len(parameter.choices)
         self._alike = self._count / (self._count + np.count_nonzero(~np.isnan(centres)))
 
     def log(self, x: Units) -> Units:
+        """Return each distinct kernel at values (m, 1): (m, k); nan where a value is missing."""
         same = np.abs(x - self._centres) < 0.5 / self._count
         density = self._alike + (1 - self._alike) * self._count * same
         return np.where(np.isnan(x - self._centres), np.nan, np.log(density))
 
     def near(self, kernels: NDArray[np.int64], uniform: Units) -> Units:
         """Return a draw from each kernel: below `alike` a uniform number says which value."""
-        centres = self._centres[kernels]
+        centres = self._centres[self.which[kernels]]
         drawn = np.where(uniform < self._alike, uniform / self._alike, centres)
         return np.where(np.isnan(centres), uniform, drawn)
 
