@@ -411,7 +411,7 @@ def promoted_by_min(losses: Floats, eta: int) -> Any:
 
 
 def highest_first(losses: Floats) -> list[int]:
-    key = [-math.inf if math.isnan(loss) else loss for loss in losses]
+    key = [math.inf if math.isnan(loss) else loss for loss in losses]
     return sorted(range(len(key)), key=lambda i: (-key[i], i))
 
 

@@ -337,7 +337,7 @@ def pairs_by(
     whole: Callable[[float], Any] = math.ceil,
 ) -> Callable[[float, float, float, float], Any]:
     """Give the number of pairs, with one of the pieces exchanged."""
-    return lambda difference, sd, power, level: whole(size(z(level, power) * sd / abs(difference)))
+    return lambda difference, sd, power, level: whole(size(z(level, power) * sd / difference))
 
 
 def pairs_by_numpy(difference: float, sd: float, power: float, level: float) -> Any:
@@ -431,7 +431,7 @@ pairs_needed = Question(
         Mistake(
             "variance",
             lambda difference, sd, power, level: math.ceil(
-                z_of(level, power) ** 2 * sd / abs(difference)
+                z_of(level, power) ** 2 * sd / difference
             ),
             "you square the places only: sd / difference is squared with them",
         ),
