@@ -31,7 +31,7 @@ def budgets(min_budget: float, max_budget: float, eta: float = 3) -> list[float]
         raise ValueError(
             f"budgets run from {min_budget} to {max_budget}: give the smaller one first"
         )
-    # Counting up is exact where floor(log(243 / 9, 3)) is 2: the quotient of logarithms is 2.99..
+    # Counting up is exact where floor(log(1000) / log(10)) is 2: the quotient is 2.99..
     steps = 0
     while min_budget * eta ** (steps + 1) <= max_budget * (1 + _ROUNDING):
         steps += 1
