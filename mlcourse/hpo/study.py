@@ -105,10 +105,10 @@ class Surrogate:
     Fitted to the landscape, one process for each check and one for the test accuracy, on the
     logarithms of the widths. The runs of networks that were trained together have a common part
     (`order_noise`, a standard deviation for each process), which is not taken for the widths'. The
-    noise of a simulated run is drawn from how the two runs of one of the `neighbours` trained
-    configurations with the most similar accuracy differ, so its size may depend on the accuracy,
-    and the checks of a run are correlated as they were. Needs two runs of each configuration;
-    raises ValueError otherwise, and for `checks` that do not fit.
+    noise of a simulated run is what one of the `neighbours` runs with the most similar expected
+    accuracy had, so its size and its skewness may depend on the accuracy, and the checks of a run
+    are correlated as they were. Needs two runs of each configuration; raises ValueError otherwise,
+    and for `checks` that do not fit.
     """
 
     def __init__(
@@ -125,15 +125,14 @@ class Surrogate:
         accuracies = np.array([np.column_stack([one.validation, one.test]) for one in landscape])
         X = np.repeat(self._log([one.config for one in landscape]), 2, axis=0)
         orders = np.concatenate([one.orders for one in landscape])
-        columns = accuracies.reshape(len(X), -1).T
-        self._processes = [Process(X, column, orders) for column in columns]
+        table = accuracies.reshape(len(X), -1)
+        self._processes = [Process(X, column, orders) for column in table.T]
         self.order_noise = np.array([process.group_noise for process in self._processes])
-        means = accuracies[:, :, -2].mean(axis=1)
-        order = np.argsort(means, kind="stable")
-        self._sorted_means = means[order]
-        # The difference of two runs has twice the variance of one.
-        self._noise = (accuracies[:, 0] - accuracies[:, 1])[order] / math.sqrt(2)
-        self._neighbours = min(neighbours, len(landscape))
+        expected = np.column_stack([process.mean(X) for process in self._processes])
+        order = np.argsort(expected[:, -2], kind="stable")
+        self._sorted = expected[order, -2]
+        self._noise = (table - expected)[order]
+        self._neighbours = min(neighbours, len(table))
 
     def mean(self, config: Mapping[str, Any]) -> Floats:
         """Return the expected validation accuracy at each check and, last, on the test images."""
@@ -143,10 +142,11 @@ class Surrogate:
     def run(self, config: Mapping[str, Any], rng: np.random.Generator) -> Floats:
         """Return one simulated training's accuracies, in the order of `mean`."""
         mean = self.mean(config)
-        start = int(np.searchsorted(self._sorted_means, mean[-2])) - self._neighbours // 2
+        start = int(np.searchsorted(self._sorted, mean[-2])) - self._neighbours // 2
         start = min(max(start, 0), len(self._noise) - self._neighbours)
-        drawn = self._noise[start + rng.integers(self._neighbours)]
-        return mean + rng.choice([-1, 1]) * drawn
+        noise = self._noise[start : start + self._neighbours]
+        drawn: Floats = mean + noise[rng.integers(self._neighbours)] - noise.mean(axis=0)
+        return drawn
 
     def _log(self, configs: Sequence[Mapping[str, Any]]) -> Floats:
         return np.log([[float(config[name]) for name in self._names] for config in configs])

@@ -116,7 +116,7 @@ def test_the_surrogate_s_noise_is_as_large_as_the_landscape_s(surrogate) -> None
     runs = np.array([surrogate.run(config, rng) for _ in range(2000)])
     standard_error = 0.01 / math.sqrt(2000)
     assert (np.abs(runs.mean(0) - surrogate.mean(config)) < 5 * standard_error).all()
-    assert (np.abs(runs.std(0) - 0.01) < 0.004).all()  # 40 differences say it to 11 %
+    assert (np.abs(runs.std(0) - 0.01) < 0.004).all()  # 40 runs say it to 11 %
     assert np.array_equal(
         surrogate.run(config, np.random.default_rng(3)),
         surrogate.run(config, np.random.default_rng(3)),
@@ -132,6 +132,17 @@ def test_the_surrogate_finds_the_noise_of_the_order() -> None:
     found = Surrogate(repeated(runs, "landscape"), CHECKS).order_noise
     assert found[:3] == pytest.approx([0.02] * 3, rel=0.4)  # 24 orders say it to 15 %
     assert found[3] < 0.01
+
+
+def test_the_surrogate_s_noise_is_as_skewed_as_the_landscape_s() -> None:
+    rng = np.random.default_rng(2)
+    runs = made_up(noise=0)
+    for run in runs:
+        run["validation"] = [share - 0.01 * rng.exponential() for share in run["validation"]]
+    surrogate = Surrogate(repeated(runs, "landscape"), CHECKS, neighbours=120)
+    config = {"c1": 8, "c3": 8, "c5": 80, "f6": 200}
+    drawn = np.array([surrogate.run(config, rng)[2] for _ in range(1000)])
+    assert (((drawn - drawn.mean()) / drawn.std()) ** 3).mean() < -0.5  # -2 with endless data
 
 
 def test_the_surrogate_needs_two_runs_and_the_checks(landscape) -> None:
