@@ -176,9 +176,9 @@ modelled = "c"
 # %% [markdown]
 # **Question.** The worst run so far had a loss of 2. Suppose that it had been 2000. What changes for the next suggestion?
 
-# %% question="loss_doubled"
+# %% question="worst_loss"
 ### BEGIN SOLUTION
-loss_doubled = "a"
+worst_loss = "a"
 ### END SOLUTION
 
 # %% [markdown]

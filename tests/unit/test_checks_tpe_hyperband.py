@@ -140,7 +140,7 @@ def test_only_the_order_of_the_losses_counts():
         if math.inf not in losses:
             worse = [2000.0 if loss == max(losses) else loss for loss in losses]
             assert value("split")(worse, gamma) == value("split")(losses, gamma)
-    assert "same" in EXERCISE["loss_doubled"].choices[value("loss_doubled")]
+    assert "same" in EXERCISE["worst_loss"].choices[value("worst_loss")]
 
 
 # --- Hyperband ------------------------------------------------------------------------------------

@@ -54,6 +54,10 @@ def logarithm(low: float, high: float, eta: float) -> float:
     return math.log(high / low) / math.log(eta)
 
 
+def difference(low: float, high: float) -> float:
+    return math.log(high) - math.log(low)
+
+
 def budgets_by_loop(min_budget: float, max_budget: float, eta: float) -> Any:
     found: list[float] = []
     budget = float(max_budget)
@@ -89,6 +93,13 @@ budgets = Question(
             "one budget is missing where a quotient of logarithms comes out a little too small, as "
             "log(243) / log(3) = 4.999999999999999 does: divide step by step, or add 1e-9 before "
             "floor",
+        ),
+        Mistake(
+            "difference_of_logarithms",
+            budgets_by(lambda low, high, eta: math.floor(difference(low, high) / math.log(eta))),
+            "one budget is missing where a difference of logarithms comes out a little too small, "
+            "as (log(243) - log(9)) / log(3) = 2.9999999999999996 does: divide step by step, or "
+            "add 1e-9 before floor",
         ),
         Mistake(
             "rounded",

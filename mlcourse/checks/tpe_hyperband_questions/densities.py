@@ -412,6 +412,11 @@ def product_of_means(rows: Logs) -> float:
     return sum(means) - len(means) * math.log(len(rows) + 1)
 
 
+def infinite(rows: Logs) -> Any:
+    logs = torch.tensor(rows, dtype=torch.float64).sum(dim=1)
+    return ((logs.exp().sum() + 1) / (len(rows) + 1)).log()
+
+
 def density_by_torch(rows: Logs) -> Any:
     logs = torch.tensor(rows, dtype=torch.float64).sum(dim=1)
     logs = torch.cat([logs, torch.zeros(1, dtype=torch.float64)])
@@ -472,6 +477,12 @@ log_density = Question(
             density_by(total=lambda logs: math.log(sum(map(math.exp, logs)))),
             "exp of 800 is too large for a float: take the largest logarithm out of the sum first, "
             "log sum exp(a) = top + log sum exp(a - top)",
+        ),
+        Mistake(
+            "overflow_to_infinity",
+            infinite,
+            "your result is infinite, as exp of 800 is: take the largest logarithm out of the sum "
+            "first, or leave it to logsumexp",
         ),
         Mistake(
             "largest",

@@ -30,7 +30,7 @@ MODELLED = (
         ),
     ),
     choice(
-        "loss_doubled",
+        "worst_loss",
         "Only the order counts",
         "a",
         "Follow a loss through `split`. What of it is left afterwards?",
