@@ -266,9 +266,8 @@ fig, panels = plotting.figure(1, 2, (3.4, 3.2))
 for i, (ax, (name, points)) in enumerate(zip(panels, designs.items(), strict=True)):
     ax.plot(*points.T, plotting.MARKERS[i], color=plotting.COLOURS[i])
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="$x_1$", ylabel="$x_2$", title=name)
-    ax.set_xticks(np.linspace(0, 1, 13), minor=True)
-    ax.set_yticks(np.linspace(0, 1, 13), minor=True)
-    ax.grid(True, which="both", linewidth=0.5)
+    ax.set_xticks(np.linspace(0, 1, 13), ["0", *[""] * 11, "1"])
+    ax.set_yticks(np.linspace(0, 1, 13), ["0", *[""] * 11, "1"])
 plt.show()
 
 # %% [markdown]

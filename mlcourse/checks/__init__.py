@@ -19,6 +19,7 @@ EXERCISES = (
     "regularisation",
     "curves",
     "search_basics",
+    "pso",
     "tpe_hyperband",
 )
 

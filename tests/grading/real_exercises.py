@@ -83,5 +83,8 @@ def related(right: Mapping[str, str], one: str, other: str) -> bool:
 
 
 def calls(right: Mapping[str, str], caller: str, name: str) -> bool:
-    """Say whether the right answer to one question calls the answer to another."""
-    return re.search(rf"\b{name}\(", right[caller]) is not None
+    """Say whether the right answer to one question calls the answer to another, or what does."""
+    if re.search(rf"\b{name}\(", right[caller]):
+        return True
+    between = (one for one in right if one != caller and re.search(rf"\b{one}\(", right[caller]))
+    return any(calls(right, one, name) for one in between)

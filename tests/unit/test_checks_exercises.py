@@ -341,6 +341,8 @@ def lying(value):
         return LyingOptimizer(value)
     if isinstance(value, float):
         return LyingFloat(0.123)
+    if isinstance(value, bool):
+        return LyingInt(not value)
     if type(value) is int:
         return LyingInt(value + 123)
     if isinstance(value, str):
