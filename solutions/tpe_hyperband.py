@@ -241,7 +241,7 @@ last_bracket = "d"
 ### END SOLUTION
 
 # %% [markdown]
-# **Question.** That published search ran 20 brackets, the two kinds in turn, with the budgets of `budgets(10, 40, 3)`. A promoted configuration was trained again from the start. How many epochs is that in all? A number. (The publication says 1,600 in one place and 4,000 in another.)
+# **Question.** That published search ran 20 brackets, the two kinds in turn, with the budgets of `budgets(10, 40, 3)`. A promoted configuration was trained again from the start. How many epochs is that in all? A number. (The publication names two different numbers, and one of them is right.)
 
 # %% question="source_epochs"
 ### BEGIN SOLUTION
@@ -332,7 +332,7 @@ def sign_flip_p(differences):
 
 
 # %% [markdown]
-# How many pairs does one need? Let `difference` be the one to be seen and `sd` the standard deviation **of the differences** in single pairs. `level` is the probability of seeing a difference where there is none (on either side), `power` that of seeing this one. With $\Phi^{-1}$, the function `place`, and rounded up (a normal approximation, a pair or two too few where they are few):
+# How many pairs does one need? Let `difference` be the one to be seen and `sd` the standard deviation **of the differences** in single pairs. `level` is the probability of seeing a difference where there is none (on either side), `power` that of seeing this one. With $\Phi^{-1}$, the function `place`, and rounded up (a normal approximation: where it gives only a few pairs, take one or two more):
 #
 # $$n = \Bigl\lceil \Bigl( \bigl( \Phi^{-1}(1 - \tfrac{\mathrm{level}}{2}) + \Phi^{-1}(\mathrm{power}) \bigr) \frac{\mathrm{sd}}{\mathrm{difference}} \Bigr)^2 \Bigr\rceil$$
 
@@ -363,7 +363,7 @@ runs_of_both = 142
 ### END SOLUTION
 
 # %% [markdown]
-# **Question.** The published search reports the accuracy of the best configuration of one run each, on the data that chose it: particle swarm 66.8 % and random search 67.83 %, both after about 4,000 epochs; BOHB 66.5 % after 1,600. It concludes that particle swarm and BOHB beat random search on cost. What do its numbers show?
+# **Question.** The published search reports the accuracy of the best configuration of one run each, on the data that chose it: particle swarm 66.8 % and random search 67.83 %, both after about 4,000 epochs; BOHB 66.5 %, after the epochs that you counted above. It concludes that particle swarm and BOHB beat random search on cost. What do its numbers show?
 
 # %% question="ranking"
 ### BEGIN SOLUTION
@@ -417,6 +417,9 @@ def best_of(next_x, seeds):
 
 def compare(a, b):
     """Print what can be said about the pairs."""
+    if a == b:
+        print("all pairs are alike: the change has changed nothing")
+        return
     mean, error = paired(a, b)
     p = sign_flip_p([x - y for x, y in zip(a, b, strict=True)])
     needed = pairs_needed(mean, error * math.sqrt(len(a)), power=0.8, level=0.05)

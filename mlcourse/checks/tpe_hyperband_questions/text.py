@@ -227,7 +227,7 @@ RANKING = (
         "selected_best",
         "The best of many",
         "d",
-        "Imagine 100 configurations that are all equally good. What is the highest of their "
+        "Imagine 100 configurations that are all equally good. How high is the highest of their "
         "validation accuracies?",
         a=(
             "It is right on average: validation data were not trained on",
@@ -244,7 +244,7 @@ RANKING = (
             "any search that takes the best of many noisy numbers does it: the winner's luck is "
             "chosen along",
         ),
-        d="It is too high: it was chosen for being high, luck included; report on test data",
+        d="It is too high: it was chosen for being high, luck included",
     ),
 )
 
