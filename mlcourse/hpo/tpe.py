@@ -68,7 +68,7 @@ def split(
     """
     losses = np.asarray(values, dtype=np.float64)
     order = np.argsort(losses, kind="stable")
-    # 0.1 * 30 is a little above 3 in floating point, and must not become 4.
+    # 0.07 * 100 is a little above 7 in floating point, and must not become 8.
     count = min(math.ceil(gamma * len(losses) - 1e-9), np.count_nonzero(losses < math.inf))
     return order[:count], order[count:]
 
