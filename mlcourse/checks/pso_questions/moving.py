@@ -562,8 +562,8 @@ def step_by(
     """A whole step with one of its pieces exchanged."""
 
     def step(x: Array, v: Array, *rest: Any) -> Any:
-        *rest, limit = rest
-        new = clip(speed(x, v, *rest), limit)
+        *others, limit = rest
+        new = clip(speed(x, v, *others), limit)
         return result(move(x, new, v), new, v)
 
     return step
@@ -571,29 +571,29 @@ def step_by(
 
 def unclipped_place(x: Array, v: Array, *rest: Any) -> Any:
     """The limit comes after the move."""
-    *rest, limit = rest
-    place, new = bounced_by()(x, velocity_by()(x, v, *rest))
+    *others, limit = rest
+    place, new = bounced_by()(x, velocity_by()(x, v, *others))
     return place, np.clip(new, -limit, limit)
 
 
 def clipped_place(x: Array, v: Array, *rest: Any) -> Any:
     """The limit is for the move alone."""
-    *rest, limit = rest
-    new = velocity_by()(x, v, *rest)
+    *others, limit = rest
+    new = velocity_by()(x, v, *others)
     place = x + np.clip(new, -limit, limit)
     return mirrored(place), np.where(outside(place), -new, new)
 
 
 def clips_first(x: Array, v: Array, *rest: Any) -> Any:
-    *rest, limit = rest
-    return bounced_by()(x, velocity_by()(x, np.clip(v, -limit, limit), *rest))
+    *others, limit = rest
+    return bounced_by()(x, velocity_by()(x, np.clip(v, -limit, limit), *others))
 
 
 def moves_first(x: Array, v: Array, *rest: Any) -> Any:
     """Moves by the old velocity; the pulls are those at the new place."""
-    *rest, limit = rest
+    *others, limit = rest
     place, turned = bounced_by()(x, v)
-    return place, np.clip(velocity_by()(place, turned, *rest), -limit, limit)
+    return place, np.clip(velocity_by()(place, turned, *others), -limit, limit)
 
 
 def callers_step(x: Array, v: Array, *rest: Any) -> Any:

@@ -29,12 +29,13 @@ def cost_cases(g: Generator) -> list[tuple[Space, int]]:
         for name, kind in zip(("width", "filters", "units", "depth"), kinds, strict=False):
             low = integer(2, 40, g)
             ends = {"low": low, "high": low if kind == "o" else low + integer(4, 30, g)}
-            space[name] = {
+            kind_of: dict[str, dict[str, Any]] = {
                 "i": ends,
                 "o": ends,
                 "c": {"choices": ["relu", "tanh", "gelu", "elu", "selu"][: integer(3, 5, g)]},
                 "n": {"choices": [16, 32, 64, 128, 512][: integer(3, 5, g)]},
-            }[kind]
+            }
+            space[name] = kind_of[kind]
         found.append((space, integer(7, 60, g)))
     return found
 
@@ -189,7 +190,7 @@ Places = Callable[[int], Iterable[float]]
 
 
 def levels_by(
-    places: Places = lambda k: [i / (k - 1) for i in range(k)],
+    places: Places = lambda k: np.arange(k) / (k - 1),
     even: Callable[[float, float, float], Any] = lambda low, high, at: low + at * (high - low),
     ratio: Callable[[float, float, float], Any] = lambda low, high, at: low * (high / low) ** at,
 ) -> Callable[[float, float, int, bool], Any]:
@@ -310,12 +311,12 @@ MANY = 500
 
 def grid_cases(g: Generator) -> list[tuple[Levels]]:
     """(levels of each name): of different lengths, names not in alphabetical order."""
-    first = {
+    first: dict[str, list[Any]] = {
         "lr": [round(uniform(0.001, 0.01, g), 4), round(uniform(0.1, 1.0, g), 3)],
         "width": [4, 16, integer(17, 64, g)],
         "activation": ["relu", "tanh"],
     }
-    second = {
+    second: dict[str, list[Any]] = {
         "width": [integer(1, 9, g), integer(10, 20, g), 32],
         "decay": [0.0, round(uniform(0.001, 0.1, g), 4)],
     }
@@ -374,7 +375,7 @@ def by_counting(levels: Levels) -> Iterator[dict[str, Any]]:
     """The digits of the configuration's number."""
     for number in range(math.prod(map(len, levels.values()))):
         config = {}
-        for name in reversed(levels):  # type: ignore[call-overload]
+        for name in reversed(list(levels)):
             number, digit = divmod(number, len(levels[name]))
             config[name] = levels[name][digit]
         yield config

@@ -62,11 +62,18 @@ def failures_cost_nothing(values: Numbers, budgets: list[int]) -> Any:
 
 def first_kept(values: Numbers) -> Numbers:
     """Python's own comparison: what is not lower than nan never replaces it."""
-    return list(accumulate(values, lambda best, value: value if value < best else best))
+
+    def lower(best: float, value: float) -> float:
+        return value if value < best else best
+
+    return list(accumulate(values, lower))
 
 
 def not_higher(values: Numbers) -> Numbers:
-    return list(accumulate(values, lambda best, value: best if value > best else value))
+    def not_worse(best: float, value: float) -> float:
+        return best if value > best else value
+
+    return list(accumulate(values, not_worse))
 
 
 def by_fmin(values: Numbers, budgets: list[int]) -> tuple[Any, Any]:
@@ -239,9 +246,11 @@ def regret_cases(g: Generator) -> list[tuple[Numbers, Numbers, float]]:
 
 def chosen_so_far(measured: Numbers) -> list[int]:
     """The place of the lowest measured value so far, the first of equal ones."""
-    return list(
-        accumulate(range(len(measured)), lambda i, j: j if measured[j] < measured[i] else i)
-    )
+
+    def better(best: int, now: int) -> int:
+        return now if measured[now] < measured[best] else best
+
+    return list(accumulate(range(len(measured)), better))
 
 
 def by_argmin(measured: Numbers, exact: Numbers, optimum: float) -> Any:
@@ -330,10 +339,7 @@ regret = Question(
         Mistake(
             "last_of_equals",
             lambda measured, exact, optimum: [
-                exact[i] - optimum
-                for i in accumulate(
-                    range(len(measured)), lambda i, j: j if measured[j] <= measured[i] else i
-                )
+                exact[last_argmin(measured[: end + 1])] - optimum for end in range(len(measured))
             ],
             "of equal measured losses you take the last: change only for a lower one",
         ),

@@ -59,7 +59,8 @@ def by_interpolation(unit: float, low: float, high: float, log: bool) -> Any:
 
 def by_tensors(unit: float, low: float, high: float, log: bool) -> Any:
     ends = torch.tensor([low, high], dtype=torch.float64)
-    at = torch.lerp(*(ends.log() if log else ends), unit)
+    start, end = ends.log() if log else ends
+    at = start + unit * (end - start)
     return at.exp() if log else at
 
 
