@@ -167,6 +167,17 @@ own_best = Question(
             "the losses are renewed but not the places where they were found",
         ),
         Mistake(
+            "no_column",
+            own_by(
+                result=lambda p, p_loss, x, loss, where: (
+                    np.where(where, x, p),
+                    np.where(where, loss, p_loss),
+                )
+            ),
+            "one truth value for each particle, (n,), does not fit places, (n, d): make it a "
+            "column with better[:, None]",
+        ),
+        Mistake(
             "any",
             own_by(lambda loss, p_loss: np.full(len(loss), bool((loss < p_loss).any()))),
             "as soon as one particle improves, all change: each asks its own loss alone",
@@ -306,6 +317,12 @@ targets = Question(
             targets_by(swarm=iterations_place),
             "your g is the best place of the last iteration: a better one may have been found "
             "before, and the swarm remembers it",
+        ),
+        Mistake(
+            "all_of_the_iteration",
+            targets_by(lambda places, losses: places[losses.argmin(axis=0)]),
+            "an index by iterations alone gives all particles of each, (n, n, d): particle i wants "
+            "its own row, so add the index np.arange(n)",
         ),
         Mistake(
             "current",

@@ -22,7 +22,7 @@ Loss = Callable[[Array], Any]
 
 
 #: Iterations, particles, coordinates, and whether the bowl is deepest near a wall.
-SHAPES = ((9, 5, 2, True), (9, 3, 2, False), (8, 5, 1, True), (9, 4, 3, True), (9, 3, 3, False))
+SHAPES = ((9, 5, 2, True), (9, 3, 2, False), (8, 5, 1, True), (9, 4, 3, True), (10, 4, 3, False))
 
 
 def fly_cases(g: Generator) -> list[tuple[Any, ...]]:
@@ -334,6 +334,11 @@ fly = Question(
             "one_per_particle",
             flown(rows=lambda u: (u[0][:, :1], u[1][:, :1])),
             "one random number serves all coordinates of a particle: each coordinate has its own",
+        ),
+        Mistake(
+            "loss_of_all",
+            lambda loss, x, *rest: flown()(loss, x + 0 * loss(x), *rest),
+            "loss takes one place, (d,), and you give it the whole swarm: [loss(row) for row in x]",
         ),
         Mistake(
             "one_by_one",

@@ -433,6 +433,11 @@ sample = Question(
             'a range with "log": True is drawn evenly: hand its log on to real_at',
         ),
         Mistake(
+            "log_expected",
+            sample_by(number=lambda p, u: real({**p, "log": p["log"]}, u)),
+            'not every range has a "log", and looking it up fails: parameter.get("log", False)',
+        ),
+        Mistake(
             "log_everywhere",
             sample_by(number=lambda p, u: real({**p, "low": max(p["low"], 1e-12), "log": True}, u)),
             'every real range is drawn in the logarithm: only those with "log": True are',
@@ -605,6 +610,13 @@ existing = Question(
             existing_by(lambda when, config, kept: True),
             "everything is kept: a parameter exists only if its parents do and have one of the "
             "values listed; about anything else a search would learn from noise",
+        ),
+        Mistake(
+            "when_expected",
+            lambda space, config: {
+                name: config[name] for name, parameter in space.items() if parameter["when"]
+            },
+            'not every parameter has a "when", and looking it up fails: parameter.get("when", {})',
         ),
         Mistake(
             "ghost_parent",
