@@ -1,0 +1,137 @@
+"""Hypergradients through the steps of gradient descent that lead to the weights.
+
+Descent starts at the problem's w, which does not depend on the hyper-parameters h: a step is
+v <- momentum v + (gradient of inner), w <- w - lr v, with v = 0 before the first. What is
+differentiated is outer at the last w: the hypergradient of the whole path, not of its limit.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import grad, jvp, vmap
+
+from mlcourse.bilevel_problem import Problem, gradients, leaf
+
+#: Hyper-parameters taken through the descent together in forward mode: more need more memory.
+_TOGETHER = 256
+
+
+def reverse(problem: Problem, *, steps: int, lr: float, momentum: float = 0.0) -> Tensor:
+    """Backpropagate through all steps: about three times their time, for any number m of h.
+
+    The memory grows with `steps`, as every step's graph is kept. Source: Franceschi et al.,
+    Forward and reverse gradient-based hyperparameter optimization, 2017, section 3.1.
+    """
+    return truncated(problem, steps=steps, lr=lr, momentum=momentum, keep=steps)
+
+
+def truncated(
+    problem: Problem, *, steps: int, lr: float, keep: int, momentum: float = 0.0
+) -> Tensor:
+    """Backpropagate through the last `keep` steps only, as if the w before them were a constant.
+
+    The memory grows with `keep`. Where inner is strongly convex near the last w, the error falls
+    geometrically as `keep` grows. Source: Shaban et al., Truncated back-propagation for bilevel
+    optimization, 2019, section 3.
+    """
+    _check_keep(keep, steps)
+    w, velocity = problem.w, torch.zeros_like(problem.w)
+    w, velocity = _descend(_slope(problem), w, velocity, steps - keep, lr, momentum)
+    hyper = leaf(problem.hyper)
+
+    def slope(w: Tensor) -> Tensor:
+        return gradients(problem.inner(w, hyper), w, create_graph=True)[0]
+
+    w, _ = _descend(slope, leaf(w), velocity, keep, lr, momentum)
+    return gradients(problem.outer(w, hyper), hyper)[0]
+
+
+def forward(problem: Problem, *, steps: int, lr: float, momentum: float = 0.0) -> Tensor:
+    """Carry dw/dh (n, m) along with the steps: no step is kept, but the time grows with m.
+
+    It gives what `reverse` gives. The losses must be written with operations that torch.func can
+    map over. Source: Franceschi et al., 2017, section 3.2.
+    """
+
+    def last_outer(hyper: Tensor) -> Tensor:
+        start = problem.w, torch.zeros_like(problem.w)
+        w, _ = _descend(lambda w: grad(problem.inner)(w, hyper), *start, steps, lr, momentum)
+        return problem.outer(w, hyper)
+
+    def along(direction: Tensor) -> Tensor:
+        return jvp(last_outer, (problem.hyper,), (direction,))[1]
+
+    directions = torch.eye(len(problem.hyper)).to(problem.hyper)
+    with warnings.catch_warnings():
+        # torch warns of its own code when its forward mode is first used.
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        return vmap(along, chunk_size=_TOGETHER)(directions)
+
+
+def first_order(problem: Problem) -> Tensor:
+    """Differentiate outer(w, h) with w as a constant: zero when outer has no h of its own.
+
+    Source: Liu, Simonyan and Yang, DARTS, 2019, section 2.3 (xi = 0).
+    """
+    hyper = leaf(problem.hyper)
+    return gradients(problem.outer(problem.w, hyper), hyper)[0]
+
+
+def unrolled_step(problem: Problem, *, lr: float) -> Tensor:
+    """Differentiate outer(w - lr (gradient of inner), h), exactly: `reverse` with one step.
+
+    Source: Liu, Simonyan and Yang, 2019, equation 7, where lr is called xi.
+    """
+    return reverse(problem, steps=1, lr=lr)
+
+
+def finite_difference(problem: Problem, *, lr: float) -> Tensor:
+    """As `unrolled_step`, with the mixed derivative from a difference of two gradients in h.
+
+    Those are taken at w + e u and w - e u, where u is the gradient of outer after the step, and
+    e = 0.01 / |u|: no second derivatives are needed. Source: Liu, Simonyan and Yang, 2019,
+    equation 8.
+    """
+    w, hyper = problem.w, leaf(problem.hyper)
+    after = leaf(w - lr * _slope(problem)(w))
+    u, direct = gradients(problem.outer(after, hyper), after, hyper)
+    norm = u.norm()
+    if norm == 0:
+        return direct
+    e = 0.01 / norm
+    (above,) = gradients(problem.inner(w + e * u, hyper), hyper)
+    (below,) = gradients(problem.inner(w - e * u, hyper), hyper)
+    return direct - lr * (above - below) / (2 * e)
+
+
+def _slope(problem: Problem) -> Callable[[Tensor], Tensor]:
+    """The gradient of inner, without a graph."""
+
+    def slope(w: Tensor) -> Tensor:
+        here = leaf(w)
+        return gradients(problem.inner(here, problem.hyper), here)[0]
+
+    return slope
+
+
+def _descend(
+    slope: Callable[[Tensor], Tensor],
+    w: Tensor,
+    velocity: Tensor,
+    steps: int,
+    lr: float,
+    momentum: float,
+) -> tuple[Tensor, Tensor]:
+    for _ in range(steps):
+        velocity = momentum * velocity + slope(w) if momentum else slope(w)
+        w = w - lr * velocity
+    return w, velocity
+
+
+def _check_keep(keep: int, steps: int) -> None:
+    if not 1 <= keep <= steps:
+        raise ValueError(f"keep is {keep}: give a number of last steps, from 1 to steps, {steps}")
