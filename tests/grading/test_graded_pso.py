@@ -198,6 +198,11 @@ def fly(loss, x, uniforms, w, own, swarm, limit):
     ("name", "text", "says"),
     [
         ("on_integers", "def on_integers(loss, low, high):\n    return low", "return a function"),
+        (
+            "velocity",
+            VELOCITY.replace("u_own *", "np.random.rand() *"),
+            "draw none of your own",
+        ),
         ("stable", "def stable(w, own, swarm):\n    return 'yes'", "True or False"),
         (
             "velocity",

@@ -17,6 +17,7 @@ from mlcourse.checks.pso_questions.moving import (
     velocity_by,
 )
 from mlcourse.checks.pso_questions.shared import Array, as_array, bowl, bowl_in, draw, setting
+from mlcourse.checks.search_basics_questions.shared import NO_DRAWS
 
 Loss = Callable[[Array], Any]
 
@@ -245,6 +246,7 @@ fly = Question(
     use=use_flight,
     parts=("the places",),
     needs=("step", "own_best"),
+    forbidden=(NO_DRAWS,),
     mistakes=(
         Mistake(
             "iteration_best",
@@ -398,6 +400,7 @@ fly_one_by_one = Question(
     use=use_flight,
     parts=("the places",),
     needs=("step",),
+    forbidden=(NO_DRAWS,),
     mistakes=(
         Mistake(
             "together",

@@ -11,6 +11,7 @@ from torch import Generator
 
 from mlcourse.checks.declare import Mistake, Question, Variant
 from mlcourse.checks.pso_questions.shared import Array, draw, setting, use_array, use_arrays
+from mlcourse.checks.search_basics_questions.shared import NO_DRAWS
 
 #: Shapes of the swarms: particles and coordinates, and one particle alone.
 SHAPES: tuple[tuple[int, ...], ...] = ((5, 2), (3, 4), (4, 1), (3,))
@@ -112,6 +113,7 @@ velocity = Question(
     cases=velocity_cases,
     use=use_array,
     parts=("the velocity",),
+    forbidden=(NO_DRAWS,),
     mistakes=(
         Mistake(
             "pushed",

@@ -32,6 +32,11 @@ def stable_cases(g: Generator) -> list[tuple[list[Setting]]]:
             total = factor * limit_of(w, share)
             found.append((w, round(share * total, 4), round((1 - share) * total, 4)))
     found += [(setting(1.2, 1.4, g), setting(0.5, 1, g), setting(0.5, 1, g)) for _ in range(4)]
+    # Unequal pulls settle less easily than equal ones of the same sum.
+    for _ in range(4):
+        w, share = setting(0.3, 0.7, g), setting(0.08, 0.14, g)
+        total = setting(1.05, 1.1, g) * limit_of(w, share)
+        found.append((w, share * total, (1 - share) * total))
     # Here 1 + w is the smaller factor, which tells an exchange from order 1.
     for _ in range(4):
         w, total = setting(-0.4, -0.28, g), setting(0.92, 0.95, g)
@@ -90,6 +95,12 @@ stable = Question(
             "order_one",
             stable_by(settles=lambda w, m, s2: abs(w) < 1 and 0 < m < 2 * (1 + w)),
             "that is order 1, the condition for the *mean* place: the spread may grow all the same",
+        ),
+        Mistake(
+            "equal_pulls",
+            lambda w, own, swarm: abs(w) < 1 and own + swarm < 24 * (1 - w**2) / (7 - 5 * w),
+            "that limit is for two equal pulls: with unequal ones the variance is larger, so use m "
+            "and s2",
         ),
         Mistake(
             "no_inertia_limit",

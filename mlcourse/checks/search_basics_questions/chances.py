@@ -13,7 +13,7 @@ from torch import Generator
 from mlcourse.checks.compare import plain
 from mlcourse.checks.curves_questions.shared import uniform
 from mlcourse.checks.declare import Mistake, Question, Variant
-from mlcourse.checks.search_basics_questions.shared import EXACT, integer, shuffled
+from mlcourse.checks.search_basics_questions.shared import EXACT, NO_DRAWS, integer, shuffled
 
 # --- The probability of success -------------------------------------------------------------------
 
@@ -288,6 +288,7 @@ latin_hypercube = Question(
     cases=latin_cases,
     use=use_array,
     parts=("the points",),
+    forbidden=(NO_DRAWS,),
     mistakes=(
         Mistake(
             "corners",

@@ -10,7 +10,7 @@ from torch import Generator
 
 from mlcourse.checks.curves_questions.shared import uniform, use_list
 from mlcourse.checks.declare import Mistake, Question, Variant
-from mlcourse.checks.search_basics_questions.shared import EXACT, integer, shuffled
+from mlcourse.checks.search_basics_questions.shared import EXACT, NO_DRAWS, integer, shuffled
 
 Config = dict[str, Any]
 Numbers = list[float]
@@ -97,6 +97,7 @@ crossover = Question(
     cases=crossover_cases,
     parts=("the child",),
     tolerance=EXACT,
+    forbidden=(NO_DRAWS,),
     mistakes=(
         Mistake(
             "exchanged",
@@ -241,6 +242,7 @@ mutate = Question(
     use=use_list,
     parts=("the child",),
     tolerance=EXACT,
+    forbidden=(NO_DRAWS,),
     mistakes=(
         Mistake(
             "all",

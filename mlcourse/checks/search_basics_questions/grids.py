@@ -337,7 +337,7 @@ def use_grid(answer: Callable, levels: Levels) -> dict[str, Any]:
     found = result if at_once else list(itertools.islice(result, MANY))
     return {
         "what comes back": "all at once" if at_once else "one by one",
-        "the configurations": found,
+        "the list of configurations": found,
     }
 
 

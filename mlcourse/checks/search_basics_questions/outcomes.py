@@ -147,6 +147,12 @@ best_so_far = Question(
             "with nan is False, so put infinity in its place",
         ),
         Mistake(
+            "nan_at_first",
+            so_far_by(lambda values: np.fmin.accumulate(values)),
+            "before the first success the best is nan in your curve: say math.inf, as text and "
+            "figures can compare with that",
+        ),
+        Mistake(
             "nan_is_zero",
             so_far_by(
                 lambda values: list(accumulate((0.0 if math.isnan(v) else v for v in values), min))

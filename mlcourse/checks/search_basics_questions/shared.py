@@ -6,10 +6,17 @@ import torch
 from torch import Generator
 
 from mlcourse.checks.curves_questions.shared import uniform
-from mlcourse.checks.declare import TOLERANCE
+from mlcourse.checks.declare import TOLERANCE, Forbidden
 
 #: Answers are arithmetic in Python's own numbers, so they should be right to nearly all digits.
 EXACT: dict[torch.dtype | type, float] = {**TOLERANCE, float: 1e-7}
+
+#: Chance is given, so that an answer can be checked.
+NO_DRAWS = Forbidden(
+    "draws",
+    "the random numbers are among the arguments: use those, and draw none of your own",
+    attributes=frozenset({"default_rng", "rand", "rand_like", "randn", "random"}),
+)
 
 
 def units(count: int, g: Generator) -> list[float]:

@@ -12,7 +12,7 @@ from torch import Generator
 
 from mlcourse.checks.curves_questions.shared import uniform
 from mlcourse.checks.declare import Mistake, Question, Variant
-from mlcourse.checks.search_basics_questions.shared import EXACT, integer, units
+from mlcourse.checks.search_basics_questions.shared import EXACT, NO_DRAWS, integer, units
 
 Config = dict[str, Any]
 Space = Mapping[str, Mapping[str, Any]]
@@ -420,6 +420,7 @@ sample = Question(
     parts=("the configuration",),
     tolerance=EXACT,
     needs=("real_at", "integer_at"),
+    forbidden=(NO_DRAWS,),
     mistakes=(
         Mistake(
             "one_unit",
