@@ -79,7 +79,7 @@ SLIP = (
         b=(
             "It makes the swarm worse, on every task and with every setting",
             "the chapter measured it: at the source's settings it costs something, with weaker "
-            "pulls the difference shrinks, and on smooth tasks it turns round",
+            "pulls the difference shrinks, and with the weakest it turns round on most tasks",
         ),
         c="Particles have no memory of their own: another method, to be tuned by itself",
         d=(
