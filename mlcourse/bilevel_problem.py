@@ -56,7 +56,8 @@ def _flatten(name: str, tensors: Tensors) -> tuple[Tensor, Callable[[Tensor], Te
 
     def structured(vector: Tensor) -> Tensors:
         if isinstance(tensors, Tensor):
-            return vector.view(tensors.shape)
+            # A view of the same shape would cost a node in every graph.
+            return vector if tensors.ndim == 1 else vector.view(tensors.shape)
         pieces = [
             piece.view(shape) for piece, shape in zip(vector.split(sizes), shapes, strict=True)
         ]
