@@ -7,8 +7,11 @@ a plain nn.Module with torch's fused-loop (foreach) optimiser, once with torch's
 images and once with `channels_last`; side by side they are trained by mlcourse.hpo.side_by_side,
 with the same numbers. The ways take turns within each repeat; a gain is the median over repeats of
 one way's time over ours in the same repeat. The limit is what the gain would be if each necessary
-multiplication ran at the highest rate that this machine reaches in a large product of matrices or a
-large convolution.
+multiplication ran at the highest rate that this machine reaches in a large product of matrices or
+a large convolution. `one image` is the plain way with a batch of one: its share of the time is the way to
+the arithmetic, and all that making fewer calls alone could save.
+
+All processes keep the memory that they free (see `keep_memory`), as book/experiments/hpo.py does.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ from mlcourse.hpo.space import Space
 SPACES = {"c1, c3 at most 8": SPACE | {"c1": (1, 8), "c3": (1, 8)}, "whole space": SPACE}
 #: (threads a process, processes at a time)
 CORES = {"1 thread": (1, 1), "2 threads": (2, 1), "2 processes": (1, 2)}
-WAYS = ("plain", "channels_last", "side by side")
+WAYS = ("plain", "channels_last", "side by side", "one image")
 NETWORKS, BATCH, IMAGES = 32, 64, 50_000
 
 Step = Callable[[], list[Tensor]]
@@ -62,6 +65,7 @@ def ways(configs: list[dict], seed: int) -> dict[str, Step]:
         "plain": one_by_one(configs, X, y, torch.contiguous_format),
         "channels_last": one_by_one(configs, X.contiguous(memory_format=last), y, last),
         "side by side": side_by_side(configs, X.contiguous(memory_format=last), y),
+        "one image": one_by_one(configs, X[:1], y[:1], torch.contiguous_format),
     }
 
 
@@ -148,20 +152,28 @@ def row(space: str, cores: str, runs: list[dict[str, list[float]]], rate: float,
     # Processes side by side: the networks of all of them in the mean time.
     times = {way: np.mean([run[way] for run in runs], axis=0) for way in WAYS}
     made: dict = {"networks": space, "cores": cores}
-    for way in WAYS:
+    for way in WAYS[:3]:
         updates = NETWORKS * len(runs) / statistics.median(times[way])
         made[f"{way}, epochs a minute"] = round(updates * BATCH / IMAGES * 60, 2)
     for way in WAYS[:2]:
         low, gain, high = statistics.quantiles(times[way] / times["side by side"], n=4)
         made[f"gain over {way}"] = [round(low, 2), round(gain, 2), round(high, 2)]
         made[f"limit over {way}"] = round(statistics.median(times[way]) / (done / rate), 1)
+    made["share of one image"] = round(statistics.median(times["one image"] / times["plain"]), 2)
     made["share of the limit"] = round(done / rate / statistics.median(times["side by side"]), 2)
     return made
+
+
+def keep_memory() -> None:
+    """Let the C library of new processes (glibc) keep large blocks instead of giving them back."""
+    os.environ.setdefault("MALLOC_MMAP_MAX_", "0")
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**33))
 
 
 def rows(repeats: int, seed: int) -> list[dict]:
     """Measure every setting, each process fresh."""
     made = []
+    keep_memory()
     fresh = multiprocessing.get_context("spawn")
     for space in SPACES:
         for cores, (threads, processes) in CORES.items():
@@ -179,17 +191,17 @@ def table(made: list[dict]) -> Table:
     shown = Table(title="LeNet-5s, batches of 64: epochs of 50,000 images a minute; gain, limit")
     for column in ("networks", "cores"):
         shown.add_column(column)
-    for column in (*WAYS, "gain", "limit", "gain, channels_last", "limit", "share of limit"):
+    shares = ("share of limit", "one image / plain")
+    for column in (*WAYS[:3], "gain", "limit", "gain, channels_last", "limit", *shares):
         shown.add_column(column, justify="right")
     for one in made:
-        rates = [f"{one[f'{way}, epochs a minute']:.1f}" for way in WAYS]
+        rates = [f"{one[f'{way}, epochs a minute']:.1f}" for way in WAYS[:3]]
         gains = []
         for way in WAYS[:2]:
             low, gain, high = one[f"gain over {way}"]
             gains += [f"{gain:.1f} ({low:.1f}-{high:.1f})", f"{one[f'limit over {way}']:.1f}"]
-        shown.add_row(
-            one["networks"], one["cores"], *rates, *gains, f"{one['share of the limit']:.0%}"
-        )
+        shares = (f"{one[f'share of {what}']:.0%}" for what in ("the limit", "one image"))
+        shown.add_row(one["networks"], one["cores"], *rates, *gains, *shares)
     return shown
 
 
@@ -203,7 +215,7 @@ def main() -> None:
     if os.getloadavg()[0] > 1:
         print(f"other programs are running (load {os.getloadavg()[0]:.1f}): expect wide quartiles")
     made = rows(options.repeats, options.seed)
-    Console(width=150).print(table(made))
+    Console(width=165).print(table(made))
     if options.out:
         record = {
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),

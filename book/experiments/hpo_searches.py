@@ -57,7 +57,8 @@ class Search:
             if trial is None:
                 break
             epochs = round(trial.budget or self.scale.epochs)
-            if self.spent + epochs > self.scale.trainings * self.scale.epochs:
+            most = self.scale.real_trainings * self.scale.epochs
+            if self.spent + epochs > most:
                 self.over = True
                 break
             self.spent += epochs
@@ -112,7 +113,7 @@ def search(record, scale_name, pool, write):
 def choices(record, scale):
     """What each search chose: (method, repetition, config).
 
-    Random search is the landscape's first runs, a hundred for a repetition.
+    Random search is the landscape's first runs, as many for each repetition.
     """
     found = [
         run
@@ -121,7 +122,8 @@ def choices(record, scale):
     ]
     landscape = repeated(record["runs"], "landscape")
     for i in range(scale.searches):
-        part = landscape[i * scale.trainings : (i + 1) * scale.trainings]
+        first = i * scale.real_trainings
+        part = landscape[first : first + scale.real_trainings]
         yield "random", i, max(part, key=lambda one: one.last[0]).config
         for name in REAL:
             mine = [

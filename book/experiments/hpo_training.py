@@ -18,7 +18,8 @@ class Scale:
     Numbers of images; epochs of a training, and after which of them the
     validation accuracy is measured; configurations of the landscape, seeds of
     the noise; real searches a method, how often their choices are trained
-    again, and simulated searches a method; full trainings a search.
+    again, and simulated searches a method; full trainings of a real search
+    and of a simulated one.
     """
 
     train: int
@@ -31,6 +32,7 @@ class Scale:
     searches: int
     again: int
     simulated: int
+    real_trainings: int = 100
     trainings: int = 100
     batch_size: int = 64
     lr: float = 0.02
@@ -49,6 +51,7 @@ SCALES = {
         searches=1,
         again=2,
         simulated=2,
+        real_trainings=4,
         trainings=4,
     ),
     "cpu": Scale(
@@ -62,6 +65,7 @@ SCALES = {
         searches=2,
         again=6,
         simulated=200,
+        real_trainings=40,
     ),
     "full": Scale(
         train=45_000,

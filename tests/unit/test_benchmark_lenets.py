@@ -23,10 +23,12 @@ def test_every_way_makes_the_same_updates(benchmark):
     configs = benchmark.draw("c1, c3 at most 8", seed=1)[:5]
     steps = benchmark.ways(configs, seed=0)
     assert tuple(steps) == benchmark.WAYS
+    single = torch.stack(steps.pop("one image")())
     for _ in range(3):
         losses = [torch.stack(step()) for step in steps.values()]
         for others in losses[1:]:
             torch.testing.assert_close(losses[0], others, rtol=0, atol=1e-5)
+    assert not torch.allclose(single, losses[0])
     assert not torch.equal(losses[0], torch.stack(steps["plain"]()))
 
 
@@ -49,7 +51,8 @@ def test_operations_are_those_of_the_layers(benchmark):
 
 
 def test_a_row_gives_rates_gains_and_limits(benchmark):
-    runs = [{"plain": [0.4] * 3, "channels_last": [0.2] * 3, "side by side": [0.1] * 3}] * 2
+    times = {"plain": 0.4, "channels_last": 0.2, "side by side": 0.1, "one image": 0.04}
+    runs = [{way: [time] * 3 for way, time in times.items()}] * 2
     space = "whole space"
     done = sum(benchmark.operations(config) for config in benchmark.draw(space, 0))
     made = benchmark.row(space, "2 processes", runs, rate=2 * done / 0.05, seed=0)
@@ -59,3 +62,4 @@ def test_a_row_gives_rates_gains_and_limits(benchmark):
     assert made["gain over channels_last"] == [2, 2, 2]
     assert made["limit over plain"] == 8
     assert made["share of the limit"] == 0.5
+    assert made["share of one image"] == 0.1

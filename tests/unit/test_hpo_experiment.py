@@ -101,7 +101,7 @@ def searched(load, stop_after: int | None = None, runs: list | None = None) -> l
 def test_each_search_spends_the_budget_and_no_more(load) -> None:
     searches, scale = load("hpo_searches"), load("hpo_training").SCALES["cpu"]
     runs = searched(load)
-    budget = scale.trainings * scale.epochs
+    budget = scale.real_trainings * scale.epochs
     assert len({run["seed"] for run in runs}) == len(runs)
     for name, repetition in itertools.product(searches.REAL, range(scale.searches)):
         mine = [run for run in runs if (run["method"], run["repetition"]) == (name, repetition)]
@@ -126,7 +126,7 @@ def test_a_search_that_was_stopped_ends_as_one_that_was_not(load) -> None:
 
 def test_choices_are_by_full_trainings_and_random_search_is_the_landscape(load) -> None:
     searches, training = load("hpo_searches"), load("hpo_training")
-    scale = replace(training.SCALES["cpu"], searches=1, trainings=3)
+    scale = replace(training.SCALES["cpu"], searches=1, real_trainings=3)
 
     def run(part: str, c1: int, seed: int, validation: float, **more) -> dict:
         config = {"c1": c1, "c3": 1, "c5": 40, "f6": 125}
