@@ -8,8 +8,8 @@ images and once with `channels_last`; side by side they are trained by mlcourse.
 with the same numbers. The ways take turns within each repeat; a gain is the median over repeats of
 one way's time over ours in the same repeat. The limit is what the gain would be if each necessary
 multiplication ran at the highest rate that this machine reaches in a large product of matrices or
-a large convolution. `one image` is the plain way with a batch of one: its share of the time is the way to
-the arithmetic, and all that making fewer calls alone could save.
+a large convolution. `one image` is the plain way with a batch of one: its share of the time is the
+way to the arithmetic, and all that making fewer calls alone could save.
 
 All processes keep the memory that they free (see `keep_memory`), as book/experiments/hpo.py does.
 """

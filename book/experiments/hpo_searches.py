@@ -4,8 +4,8 @@ import itertools
 from dataclasses import asdict
 
 from hpo_training import SCALES, jobs, train
-from mlcourse.hpo.bohb import BOHB
 
+from mlcourse.hpo.bohb import BOHB
 from mlcourse.hpo.hyperband import Hyperband
 from mlcourse.hpo.lenets import SPACE
 from mlcourse.hpo.method import Trial

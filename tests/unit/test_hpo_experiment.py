@@ -130,7 +130,7 @@ def test_choices_are_by_full_trainings_and_random_search_is_the_landscape(load) 
 
     def run(part: str, c1: int, seed: int, validation: float, **more) -> dict:
         config = {"c1": c1, "c3": 1, "c5": 40, "f6": 125}
-        return {"part": part, "config": config, "seed": seed, "validation": [validation],
+        return {"part": part, "config": config, "seed": seed, "order": 0, "validation": [validation],
                 "test": 0.0, **more}  # fmt: skip
 
     landscape = [
