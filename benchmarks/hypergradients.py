@@ -14,8 +14,8 @@ exactly; the graph's own nodes are not in it.
 
 Peers are torchopt (`pip install torchopt`) and hypertorch, which is installed from its repository
 prolearner/hypertorch and imported as hypergrad (the package index has another project of its
-name); one that is not there is left out. hypertorch's reverse keeps the weights of each step and
-does each step again on the way back; all others keep each step's graph.
+name); one that is not there is left out. "recomputed" and hypertorch's reverse keep the weights of
+each step and do it again on the way back; the others that go back through T steps keep each graph.
 """
 
 from __future__ import annotations
@@ -196,6 +196,9 @@ def torchopt_implicit(solver: str, ridge: Ridge, count: int) -> Tensor:
 HYPERTORCH, TORCHOPT = "hypergrad", "torchopt"
 ENTRANTS = {
     "reverse, T=200": Entrant(ours("reverse", "steps", lr=LR), 200, grows=True),
+    "reverse recomputed, T=200": Entrant(
+        ours("reverse", "steps", lr=LR, recompute=True), 200, grows=True
+    ),
     "forward, T=200": Entrant(ours("forward", "steps", lr=LR), 200, grows=True),
     "truncated, T=200, last 20": Entrant(truncated, 200, grows=True),
     "first_order": Entrant(ours("first_order")),
@@ -209,7 +212,7 @@ ENTRANTS = {
         hypertorch_unrolled, 200, "reverse, T=200", HYPERTORCH, True
     ),
     "hypertorch reverse, T=200": Entrant(
-        hypertorch_reverse, 200, "reverse, T=200", HYPERTORCH, True
+        hypertorch_reverse, 200, "reverse recomputed, T=200", HYPERTORCH, True
     ),
     "torchopt MetaSGD, T=200": Entrant(torchopt_unrolled, 200, "reverse, T=200", TORCHOPT, True),
     "hypertorch CG, K=50": Entrant(

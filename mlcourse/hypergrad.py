@@ -57,9 +57,9 @@ def hypergradient(
     tuples or lists of tensors; inner(w, hyper) and outer(w, hyper) take them like that, and return
     one number (). Neither w nor hyper is changed. Methods and options:
 
-    - w is where gradient descent starts: "reverse" and "forward" (steps, lr, momentum=0),
-      "truncated" (also keep, the number of last steps), "unrolled_step" and "finite_difference"
-      (one step, lr);
+    - w is where gradient descent starts: "forward" (steps, lr, momentum=0), "reverse" (also
+      recompute=False: whether to save memory for time), "truncated" (also keep, the number of last
+      steps), "unrolled_step" and "finite_difference" (one step, lr);
     - w is the minimum of inner, or taken for it: "neumann" (terms, lr, damping=0),
       "cg" (steps, damping=0), "fixed_point" (steps, lr, momentum=0), "exact" (damping=0), and
       `inner_gradient_norm` says how far that is from true;
@@ -125,6 +125,11 @@ def _check_damping(name: str, value: float) -> None:
         raise ValueError(f"{name} is {value}: give 0 or a positive, finite number")
 
 
+def _check_switch(name: str, value: bool) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {value}: give True or False")
+
+
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "steps": _check_count,
     "keep": _check_count,
@@ -132,4 +137,5 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "lr": _check_lr,
     "momentum": _check_momentum,
     "damping": _check_damping,
+    "recompute": _check_switch,
 }

@@ -18,6 +18,7 @@ from torch import Tensor
 from mlcourse.bilevel_problem import Problem, gradients, leaf
 from mlcourse.curvature import Taylor
 from mlcourse.second_order import conjugate_gradients, newton_direction
+from mlcourse.unrolled import graph_of_step
 
 Solve = Callable[[Taylor, Tensor], Tensor]
 
@@ -90,18 +91,17 @@ def fixed_point(problem: Problem, *, steps: int, lr: float, momentum: float = 0.
     is added grew. Source: Grazzi et al., On the iteration complexity of hypergradient computation,
     2020, algorithm 2.
     """
-    w, hyper, velocity = leaf(problem.w), leaf(problem.hyper), leaf(torch.zeros_like(problem.w))
-    u, direct = gradients(problem.outer(w, hyper), w, hyper)
-    (slope,) = gradients(problem.inner(w, hyper), w, create_graph=True)
-    after_velocity = momentum * velocity + slope
-    after = w - lr * after_velocity, after_velocity
+    hyper = leaf(problem.hyper)
+    at_rest = torch.zeros_like(problem.w)
+    before, after = graph_of_step(problem, problem.w, at_rest, hyper, lr, momentum)
+    u, direct = gradients(problem.outer(before[0], hyper), before[0], hyper)
 
     def pull(back: tuple[Tensor, ...], *at: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(after, at, back, retain_graph=True, materialize_grads=True)
 
-    total = term = u, torch.zeros_like(u)
+    total = term = u, at_rest
     for _ in range(steps - 1):
-        term = pull(term, w, velocity)
+        term = pull(term, *before)
         total = total[0] + term[0], total[1] + term[1]
     _warn_of_growth(u, term[0], lr)
     return direct + pull(total, hyper)[0]

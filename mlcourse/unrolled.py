@@ -16,31 +16,48 @@ from torch.func import grad, jvp, vmap
 
 from mlcourse.bilevel_problem import Problem, gradients, leaf
 
+#: Weights (n,) and the velocity (n,) that momentum adds up.
+State = tuple[Tensor, Tensor]
+
 #: Hyper-parameters taken through the descent together in forward mode: more need more memory.
 _TOGETHER = 256
 
 
-def reverse(problem: Problem, *, steps: int, lr: float, momentum: float = 0.0) -> Tensor:
-    """Backpropagate through all steps: about three times their time, for any number m of h.
+def reverse(
+    problem: Problem, *, steps: int, lr: float, momentum: float = 0.0, recompute: bool = False
+) -> Tensor:
+    """Backpropagate through all steps: two or three times their time, for any number m of h.
 
-    The memory grows with `steps`, as every step's graph is kept. Source: Franceschi et al.,
-    Forward and reverse gradient-based hyperparameter optimization, 2017, section 3.1.
+    The memory grows with `steps`, as every step's graph is kept. With `recompute` only its weights
+    and velocity are, and the step is done again on the way back: three or four times the time, and
+    inner must return the same the second time. Source: Franceschi et al., Forward and reverse
+    gradient-based hyperparameter optimization, 2017, section 3.1.
     """
-    return truncated(problem, steps=steps, lr=lr, momentum=momentum, keep=steps)
+    return truncated(
+        problem, steps=steps, lr=lr, momentum=momentum, keep=steps, recompute=recompute
+    )
 
 
 def truncated(
-    problem: Problem, *, steps: int, lr: float, keep: int, momentum: float = 0.0
+    problem: Problem,
+    *,
+    steps: int,
+    lr: float,
+    keep: int,
+    momentum: float = 0.0,
+    recompute: bool = False,
 ) -> Tensor:
     """Backpropagate through the last `keep` steps only, as if the w before them were a constant.
 
-    The memory grows with `keep`. Where inner is strongly convex near the last w, the error falls
-    geometrically as `keep` grows. Source: Shaban et al., Truncated back-propagation for bilevel
-    optimization, 2019, section 3.
+    The memory grows with `keep`; `recompute` as in `reverse`. Where inner is strongly convex near
+    the last w, the error falls geometrically as `keep` grows. Source: Shaban et al., Truncated
+    back-propagation for bilevel optimization, 2019, section 3.
     """
     _check_keep(keep, steps)
-    w, velocity = problem.w, torch.zeros_like(problem.w)
-    w, velocity = _descend(_slope(problem), w, velocity, steps - keep, lr, momentum)
+    start = problem.w, torch.zeros_like(problem.w)
+    w, velocity = _descend(_slope(problem), *start, steps - keep, lr, momentum)
+    if recompute:
+        return _recomputed(problem, w, velocity, keep, lr, momentum)
     hyper = leaf(problem.hyper)
 
     def slope(w: Tensor) -> Tensor:
@@ -48,6 +65,34 @@ def truncated(
 
     w, _ = _descend(slope, leaf(w), velocity, keep, lr, momentum)
     return gradients(problem.outer(w, hyper), hyper)[0]
+
+
+def _recomputed(
+    problem: Problem, w: Tensor, velocity: Tensor, steps: int, lr: float, momentum: float
+) -> Tensor:
+    path = [(w, velocity)]
+    for _ in range(steps):
+        path.append(_descend(_slope(problem), *path[-1], 1, lr, momentum))
+    w, hyper = leaf(path.pop()[0]), leaf(problem.hyper)
+    back, total = gradients(problem.outer(w, hyper), w, hyper)
+    states = back, torch.zeros_like(back)
+    while path:
+        before, after = graph_of_step(problem, *path.pop(), hyper, lr, momentum)
+        *states, share = torch.autograd.grad(
+            after, (*before, hyper), states, materialize_grads=True
+        )
+        total = total + share
+    return total
+
+
+def graph_of_step(
+    problem: Problem, w: Tensor, velocity: Tensor, hyper: Tensor, lr: float, momentum: float
+) -> tuple[State, State]:
+    """Return (w, velocity) before and after one step, with a graph from one to the other."""
+    w, velocity = leaf(w), leaf(velocity)
+    (slope,) = gradients(problem.inner(w, hyper), w, create_graph=True)
+    after = momentum * velocity + slope
+    return (w, velocity), (w - lr * after, after)
 
 
 def forward(problem: Problem, *, steps: int, lr: float, momentum: float = 0.0) -> Tensor:
@@ -125,7 +170,7 @@ def _descend(
     steps: int,
     lr: float,
     momentum: float,
-) -> tuple[Tensor, Tensor]:
+) -> State:
     for _ in range(steps):
         velocity = momentum * velocity + slope(w) if momentum else slope(w)
         w = w - lr * velocity

@@ -281,6 +281,17 @@ def test_forward_and_truncated_with_all_steps_are_reverse(seed, momentum):
     assert torch.equal(got, expected)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+@pytest.mark.parametrize("keep", [1, 4, 9])
+def test_recomputing_the_steps_changes_nothing(momentum, keep):
+    net = Net()
+    options = {"steps": 9, "lr": 0.3, "momentum": momentum, "keep": keep}
+    expected = net.hypergradient("truncated", **options)
+    assert error(net.hypergradient("truncated", recompute=True, **options), expected) < 1e-12
+    if options.pop("keep") == 9:
+        assert error(net.hypergradient("reverse", recompute=True, **options), expected) < 1e-12
+
+
 def test_forward_in_parts_is_forward(monkeypatch):
     net = Net()
     expected = net.hypergradient("forward", steps=3, lr=0.3)
@@ -523,8 +534,10 @@ def test_what_does_not_depend_on_something_has_a_zero_there(method):
     torch.testing.assert_close(direct, 3 * hyper**2)
 
 
-@pytest.mark.parametrize("method", ["reverse", "forward"])
-def test_a_linear_inner_has_a_constant_gradient(method):
+@pytest.mark.parametrize(
+    ("method", "options"), [("reverse", {}), ("reverse", {"recompute": True}), ("forward", {})]
+)
+def test_a_linear_inner_has_a_constant_gradient(method, options):
     got = hypergradient(
         lambda w, h: h @ w,
         lambda w, h: (w**2).sum(),
@@ -533,6 +546,7 @@ def test_a_linear_inner_has_a_constant_gradient(method):
         method,
         steps=4,
         lr=0.1,
+        **options,
     )
     # w = w0 - 0.4 h
     torch.testing.assert_close(got, -0.8 * (normal(3) - 0.4 * normal(3, seed=1)))
@@ -549,7 +563,7 @@ def bowl(w, h):
     ("method", "options", "message"),
     [
         ("backward", {}, "method is 'backward': give one of reverse, forward, truncated, first_o"),
-        ("reverse", {"lr": 0.1}, "reverse needs steps: its options are steps, lr, momentum"),
+        ("reverse", {"lr": 0.1}, "reverse needs steps: its options are steps, lr, momentum, re"),
         ("cg", {}, "cg needs steps: its options are steps, damping"),
         ("truncated", {"steps": 3, "lr": 0.1}, "truncated needs keep: its options are steps, lr,"),
         ("neumann", {"steps": 3}, "neumann has no option 'steps': its options are terms, lr, dam"),
@@ -561,6 +575,7 @@ def bowl(w, h):
         ("finite_difference", {"lr": math.nan}, "lr is nan: give a positive"),
         ("reverse", {"steps": 1, "lr": 1, "momentum": 1}, "momentum is 1: give 0 or more, below"),
         ("exact", {"damping": -1.0}, "damping is -1.0: give 0 or a positive, finite number"),
+        ("reverse", {"steps": 1, "lr": 1, "recompute": 1}, "recompute is 1: give True or False"),
         (
             "truncated",
             {"steps": 3, "lr": 0.1, "keep": 4},
