@@ -18,7 +18,7 @@ from torch import Tensor
 from mlcourse.bilevel_problem import Problem, gradients, leaf
 from mlcourse.curvature import Taylor
 from mlcourse.second_order import conjugate_gradients, newton_direction
-from mlcourse.unrolled import graph_of_step
+from mlcourse.unrolled import State, graph_of_step, start
 
 Solve = Callable[[Taylor, Tensor], Tensor]
 
@@ -92,19 +92,19 @@ def fixed_point(problem: Problem, *, steps: int, lr: float, momentum: float = 0.
     2020, algorithm 2.
     """
     hyper = leaf(problem.hyper)
-    at_rest = torch.zeros_like(problem.w)
-    before, after = graph_of_step(problem, problem.w, at_rest, hyper, lr, momentum)
-    u, direct = gradients(problem.outer(before[0], hyper), before[0], hyper)
+    before, after = graph_of_step(problem, start(problem, momentum), hyper, lr, momentum)
+    w, *velocity = before
+    u, direct = gradients(problem.outer(w, hyper), w, hyper)
 
-    def pull(back: tuple[Tensor, ...], *at: Tensor) -> tuple[Tensor, ...]:
+    def pull(back: State, at: State) -> State:
         return torch.autograd.grad(after, at, back, retain_graph=True, materialize_grads=True)
 
-    total = term = u, at_rest
+    total = term = (u, *map(torch.zeros_like, velocity))
     for _ in range(steps - 1):
-        term = pull(term, *before)
-        total = total[0] + term[0], total[1] + term[1]
+        term = pull(term, before)
+        total = tuple(a + b for a, b in zip(total, term, strict=True))
     _warn_of_growth(u, term[0], lr)
-    return direct + pull(total, hyper)[0]
+    return direct + pull(total, (hyper,))[0]
 
 
 def _implicit(problem: Problem, solve: Solve) -> Tensor:

@@ -16,8 +16,8 @@ from torch.func import grad, jvp, vmap
 
 from mlcourse.bilevel_problem import Problem, gradients, leaf
 
-#: Weights (n,) and the velocity (n,) that momentum adds up.
-State = tuple[Tensor, Tensor]
+#: Weights (n,) and, with momentum, the velocity (n,).
+State = tuple[Tensor, ...]
 
 #: Hyper-parameters taken through the descent together in forward mode: more need more memory.
 _TOGETHER = 256
@@ -54,45 +54,46 @@ def truncated(
     back-propagation for bilevel optimization, 2019, section 3.
     """
     _check_keep(keep, steps)
-    start = problem.w, torch.zeros_like(problem.w)
-    w, velocity = _descend(_slope(problem), *start, steps - keep, lr, momentum)
+    state = _descend(_slope(problem), start(problem, momentum), steps - keep, lr, momentum)
     if recompute:
-        return _recomputed(problem, w, velocity, keep, lr, momentum)
+        return _recomputed(problem, state, keep, lr, momentum)
     hyper = leaf(problem.hyper)
 
     def slope(w: Tensor) -> Tensor:
         return gradients(problem.inner(w, hyper), w, create_graph=True)[0]
 
-    w, _ = _descend(slope, leaf(w), velocity, keep, lr, momentum)
+    w, *velocity = state
+    w, *_ = _descend(slope, (leaf(w), *velocity), keep, lr, momentum)
     return gradients(problem.outer(w, hyper), hyper)[0]
 
 
-def _recomputed(
-    problem: Problem, w: Tensor, velocity: Tensor, steps: int, lr: float, momentum: float
-) -> Tensor:
-    path = [(w, velocity)]
+def _recomputed(problem: Problem, state: State, steps: int, lr: float, momentum: float) -> Tensor:
+    path = [state]
     for _ in range(steps):
-        path.append(_descend(_slope(problem), *path[-1], 1, lr, momentum))
-    w, hyper = leaf(path.pop()[0]), leaf(problem.hyper)
-    back, total = gradients(problem.outer(w, hyper), w, hyper)
-    states = back, torch.zeros_like(back)
+        path.append(_descend(_slope(problem), path[-1], 1, lr, momentum))
+    last, *velocity = path.pop()
+    w, hyper = leaf(last), leaf(problem.hyper)
+    u, total = gradients(problem.outer(w, hyper), w, hyper)
+    back = [u, *map(torch.zeros_like, velocity)]
     while path:
-        before, after = graph_of_step(problem, *path.pop(), hyper, lr, momentum)
-        *states, share = torch.autograd.grad(
-            after, (*before, hyper), states, materialize_grads=True
-        )
+        before, after = graph_of_step(problem, path.pop(), hyper, lr, momentum)
+        *back, share = torch.autograd.grad(after, (*before, hyper), back, materialize_grads=True)
         total = total + share
     return total
 
 
+def start(problem: Problem, momentum: float) -> State:
+    """The problem's w and, with momentum, no velocity."""
+    return (problem.w, torch.zeros_like(problem.w)) if momentum else (problem.w,)
+
+
 def graph_of_step(
-    problem: Problem, w: Tensor, velocity: Tensor, hyper: Tensor, lr: float, momentum: float
+    problem: Problem, state: State, hyper: Tensor, lr: float, momentum: float
 ) -> tuple[State, State]:
-    """Return (w, velocity) before and after one step, with a graph from one to the other."""
-    w, velocity = leaf(w), leaf(velocity)
-    (slope,) = gradients(problem.inner(w, hyper), w, create_graph=True)
-    after = momentum * velocity + slope
-    return (w, velocity), (w - lr * after, after)
+    """Return the state before and after one step, with a graph from one to the other."""
+    before = tuple(leaf(tensor) for tensor in state)
+    (slope,) = gradients(problem.inner(before[0], hyper), before[0], create_graph=True)
+    return before, _step(before, slope, lr, momentum)
 
 
 def forward(problem: Problem, *, steps: int, lr: float, momentum: float = 0.0) -> Tensor:
@@ -103,8 +104,10 @@ def forward(problem: Problem, *, steps: int, lr: float, momentum: float = 0.0) -
     """
 
     def last_outer(hyper: Tensor) -> Tensor:
-        start = problem.w, torch.zeros_like(problem.w)
-        w, _ = _descend(lambda w: grad(problem.inner)(w, hyper), *start, steps, lr, momentum)
+        def slope(w: Tensor) -> Tensor:
+            return grad(problem.inner)(w, hyper)
+
+        w, *_ = _descend(slope, start(problem, momentum), steps, lr, momentum)
         return problem.outer(w, hyper)
 
     def along(direction: Tensor) -> Tensor:
@@ -164,17 +167,19 @@ def _slope(problem: Problem) -> Callable[[Tensor], Tensor]:
 
 
 def _descend(
-    slope: Callable[[Tensor], Tensor],
-    w: Tensor,
-    velocity: Tensor,
-    steps: int,
-    lr: float,
-    momentum: float,
+    slope: Callable[[Tensor], Tensor], state: State, steps: int, lr: float, momentum: float
 ) -> State:
     for _ in range(steps):
-        velocity = momentum * velocity + slope(w) if momentum else slope(w)
-        w = w - lr * velocity
-    return w, velocity
+        state = _step(state, slope(state[0]), lr, momentum)
+    return state
+
+
+def _step(state: State, slope: Tensor, lr: float, momentum: float) -> State:
+    if not momentum:
+        return (state[0] - lr * slope,)
+    w, velocity = state
+    velocity = momentum * velocity + slope
+    return w - lr * velocity, velocity
 
 
 def _check_keep(keep: int, steps: int) -> None:
