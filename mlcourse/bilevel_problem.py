@@ -88,9 +88,9 @@ def _leaves(name: str, tensors: Tensors) -> list[Tensor]:
 def _kind(tensors: object) -> str:
     if isinstance(tensors, Tensor):
         return f"a tensor of {tensors.dtype}"
-    inside = tensors.values() if isinstance(tensors, dict) else tensors
     if not isinstance(tensors, dict | tuple | list):
         return f"of type {type(tensors).__name__}"
+    inside = tensors.values() if isinstance(tensors, dict) else tensors
     others = [f"a {type(t).__name__}" for t in inside if not isinstance(t, Tensor)]
     others += [str(t.dtype) for t in inside if isinstance(t, Tensor) and not t.is_floating_point()]
     return f"a {type(tensors).__name__} with {others[0]}" if others else "empty"
