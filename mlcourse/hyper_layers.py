@@ -85,9 +85,10 @@ class HyperParameters(nn.Module):
 class HyperLayer(nn.Module):
     """What dense and convolutional hyper-layers share: weights W + (V h) R and biases b + C h.
 
-    R and C begin at zero, so that at first the layer is an ordinary one; W and b begin as torch's
-    own layers do, and V as random signs, with torch's seed. `penalty` names the hyper-parameter of
-    the layer's penalty.
+    V and C begin at zero, so that at first the layer is an ordinary one, with torch's own W and b
+    and torch's seed; R begins equal to W, so that a row first learns to be scaled by h. As V
+    multiplies R, Adam suits them better than one rate for all. `penalty` names the hyper-parameter
+    of the layer's penalty.
     """
 
     def __init__(self, layer: nn.Linear | nn.Conv2d, n_hyper: int, penalty: str | None) -> None:
@@ -96,11 +97,9 @@ class HyperLayer(nn.Module):
             raise ValueError(f"n_hyper is {n_hyper}: give 1 or more, or take an ordinary layer")
         self.penalty = penalty
         self.weight, self.bias = layer.weight, layer.bias
-        self.direction = nn.Parameter(torch.zeros_like(self.weight))
-        # With V at zero and R not, R would stay nearly as it was drawn until V is large.
-        signs = 2.0 * torch.randint(2, (len(self.weight), n_hyper)) - 1
-        self.response = nn.Parameter(signs)
-        self.bias_response = None if self.bias is None else nn.Parameter(torch.zeros_like(signs))
+        self.direction = nn.Parameter(layer.weight.detach().clone())
+        self.response = nn.Parameter(torch.zeros(len(self.weight), n_hyper))
+        self.bias_response = None if self.bias is None else nn.Parameter(self.response.clone())
 
     def at(self, h: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the weights and biases for one h (n_hyper,)."""

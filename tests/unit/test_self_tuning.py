@@ -111,8 +111,9 @@ def test_a_new_layer_is_torch_s_own_whatever_h_is():
     x, h = torch.ones(5, 4), torch.randn(5, 2)
     assert torch.equal(dense(x, h), plain(x))
     # Yet it can learn to respond.
-    (slope,) = torch.autograd.grad(dense(x, h).square().sum(), dense.direction)
+    (slope,) = torch.autograd.grad(dense(x, h).square().sum(), dense.response)
     assert (slope != 0).all()
+    assert torch.equal(dense.direction, dense.weight)
     x = torch.ones(5, 1, 4, 4)
     assert torch.equal(conv(x, h), F.conv2d(x, conv.weight, conv.bias))
 
@@ -192,7 +193,8 @@ def fit_response(X, Y, penalty, spread):
     layer = HyperLinear(X.shape[1], Y.shape[1], 1, bias=False, penalty="decay").double()
     net = SelfTuningNet(layer)
     hs = [torch.full((len(X), 1), h, dtype=torch.float64) for h in (spread, -spread)]
-    # The response stays at its signs: then W and the direction are a least squares problem.
+    with torch.no_grad():
+        layer.response.fill_(1.0)  # then W and its direction are a least squares problem
     optimizer = torch.optim.LBFGS(
         [layer.weight, layer.direction],
         max_iter=3000,
@@ -272,7 +274,7 @@ def test_self_tuning_finds_the_penalty_that_is_best_for_ridge():
             hypers,
             [(X.repeat(10, 1), Y.repeat(10, 1))] * 300,
             [(X_val, Y_val)],
-            torch.optim.SGD(net.parameters(), lr=0.02),
+            torch.optim.Adam(net.parameters(), lr=0.01),
             torch.optim.Adam([hypers.location], lr=0.02),
             epochs=3,
             warmup=1,
@@ -325,6 +327,24 @@ def test_the_objectives_are_their_formulas():
     loss, penalty = torch.stack(rows).mean(0)
     close(train_objective(net, hypers, X, y, h), loss + penalty)
     close(val_objective(net, hypers, X, y, h, 0.3), loss - 0.3 * hypers.entropy())
+
+
+def test_convolutions_and_dense_layers_work_together():
+    hypers = moved(HyperParameters({"drop": 0.2}, {"conv": 0.1, "dense": 0.2}))
+    net = SelfTuningNet(
+        HyperConv2d(1, 2, 3, 3, penalty="conv"),
+        nn.ReLU(),
+        nn.Flatten(),
+        HyperDropout(hypers, "drop"),
+        HyperLinear(8, 3, 3, penalty="dense"),
+        HyperLinear(3, 3, 3),  # without a penalty
+    )
+    net, X, h = moved(net).eval(), normal(5, 1, 4, 4), normal(5, 3, seed=1)
+    conv, dense, last = (net.layers[i] for i in (0, 4, 5))
+    expected = last(dense(conv(X, h).relu().flatten(1), h), h)
+    close(net(X, h), expected)
+    penalty = hypers.value("conv", h) * conv.squares(h)
+    close(net.penalty(hypers, h), penalty + hypers.value("dense", h) * dense.squares(h))
 
 
 def test_the_history_has_each_hyper_parameter_and_the_seed_repeats_it():
