@@ -2,8 +2,13 @@
 
 F = <L>_{w ~ Q} + KL(Q || P), where L is minus the log likelihood of all N examples: the bits that
 the answers cost when the weights are known, plus the bits that the weights cost. F is an upper
-bound of minus the log evidence of the prior P. Sources: Hinton and van Camp, Keeping neural
+bound of minus the log evidence under the prior P. Sources: Hinton and van Camp, Keeping neural
 networks simple, 1993; Graves, Practical variational inference for neural networks, 2011.
+
+The prior precisions are learned too, and what it would cost to describe them is not counted: with
+many small groups F is too low. And units that are pruned early rarely come back: while the errors,
+and with them the learned noise, are still large, few weights are worth their price. So warm up,
+begin with small sigmas, and of several trainings take the one with the lowest F.
 """
 
 from __future__ import annotations
@@ -187,14 +192,13 @@ def train(
 ) -> training.History:
     """Minimise F with Adam on mini-batches and return what happened in each epoch.
 
-    The rate falls from lr to 0 along half a wave of the cosine, so that the noise of the draws
-    dies out.
     The loss of a batch of B examples is the mean of their errors plus KL / N: N times it is an
-    unbiased estimate of F. During the first `warmup` epochs KL counts less, rising in a straight
-    line to 1. The history has, as means over the epoch while the weights move, `train_loss` (F / N,
-    nats, with the warm-up's factor), `error`, `complexity` and `free_energy` (nats for all N,
-    without it), and `bits`, F / N in bits. Raises ValueError for another `precision`, a warm-up
-    below 0, bad batches, and as `VariationalMLP.errors` does.
+    unbiased estimate of F. The rate falls from lr to 0 along half a wave of the cosine, so that
+    the noise of the draws dies out. During the first `warmup` epochs KL counts less, by a factor
+    that rises in a straight line to 1. The history has, as means over the epoch while the weights
+    move, `train_loss` (F / N in nats, with the warm-up's factor), `error`, `complexity` and
+    `free_energy` (nats for all N, without it), and `bits`, F / N in bits. Raises ValueError for
+    another `precision`, a warm-up below 0, bad batches, and as `VariationalMLP.errors` does.
     """
     if warmup < 0:
         raise ValueError(f"warmup is {warmup}: give a number of epochs, 0 or more")
