@@ -378,6 +378,24 @@ def test_each_optimizer_moves_its_own_parameters_only():
         assert changed == list(moves), settings
 
 
+def test_training_and_validation_batches_take_turns_in_their_own_modes():
+    seen = []
+
+    class Spy(nn.Module):
+        def forward(self, x):
+            seen.append((int(x[0, 0]), self.training))
+            return x
+
+    hypers = HyperParameters({}, {"decay": 0.1})
+    net = SelfTuningNet(Spy(), HyperLinear(1, 2, 1))
+    y = torch.tensor([0])
+    train, val = ([(torch.full((1, 1), float(i)), y) for i in ids] for ids in (range(5), (7, 8, 9)))
+    optimizers = [torch.optim.SGD(module.parameters(), lr=0.1) for module in (net, hypers)]
+    self_tune(net, hypers, train, val, *optimizers, epochs=2)
+    epochs = [[0, 1, 7, 2, 3, 8, 4], [0, 1, 9, 2, 3, 7, 4]]
+    assert seen == [(i, i < 5) for epoch in epochs for i in epoch]
+
+
 def test_without_updates_of_the_hyper_parameters_the_val_loss_is_nan():
     history, *_ = run(warmup=1)
     assert math.isnan(history["val_loss"][0])
