@@ -37,9 +37,9 @@ from mlcourse import plotting
 #
 # **Question.** By hand, in one dimension: $x = 0.4$, $v = 0.12$, $p = 0.2$, $g = 0.8$, $w = 0.5$, $\phi_l = \phi_g = 1.6$, $u_l = 0.25$, $u_g = 0.5$. What is the new **place**? A number.
 
-# %% question="by_hand"
+# %% question="one_step"
 ### BEGIN SOLUTION
-by_hand = 0.7
+one_step = 0.7
 ### END SOLUTION
 
 # %% [markdown]

@@ -121,8 +121,12 @@ def find(name: Any) -> tuple[Exercise, Question]:
     exercises = [load(known) for known in EXERCISES]
     known = {f"{e.name}.{q.name}": (e, q) for e in exercises for q in e.questions}
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        near = [long for long in known if long.endswith(f".{name}")] or near or list(known)[:3]
+        near = (
+            [long for long in known if long.startswith(f"{name}.")][:3]
+            or [long for long in known if long.endswith(f".{name}")]
+            or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            or list(known)[:3]
+        )
         message = f"there is no question {one_line(name, 60)!r}; did you mean {' or '.join(near)}?"
         raise CheckFailed("", message)
     return known[name]

@@ -7,10 +7,10 @@ from mlcourse.checks.pso_questions.integers import on_integers
 from mlcourse.checks.pso_questions.moving import bounced, clipped, step, velocity
 from mlcourse.checks.pso_questions.stability import stable
 from mlcourse.checks.pso_questions.text import (
-    BY_HAND,
     END,
     FIRST,
     LIMIT,
+    ONE_STEP,
     ROUNDED,
     SLIP,
     START,
@@ -21,7 +21,7 @@ exercise = Exercise(
     name="pso",
     title="Particle swarms",
     questions=(
-        *BY_HAND,
+        *ONE_STEP,
         velocity,
         clipped,
         bounced,

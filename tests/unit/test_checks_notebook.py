@@ -171,6 +171,7 @@ def test_tripwires_are_taken_away_again():
         ("by_hand.bakward", "by_hand.backward"),
         ("backward", "by_hand.backward"),
         ("by_hand", "by_hand."),
+        ("pso", "did you mean pso."),
         ("", "by_hand."),
         ("x" * 500, "by_hand."),
         (3, "by_hand.backward"),

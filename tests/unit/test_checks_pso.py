@@ -135,7 +135,7 @@ def test_flights_never_leave_the_cube_and_come_down():
 
 def test_the_step_by_hand():
     v = value("velocity")(*map(np.array, (0.4, 0.12, 0.2, 0.8, 0.25, 0.5)), 0.5, 1.6, 1.6)
-    assert 0.4 + v == pytest.approx(value("by_hand"))
+    assert 0.4 + v == pytest.approx(value("one_step"))
 
 
 def test_only_the_best_particle_stands_still_at_first():

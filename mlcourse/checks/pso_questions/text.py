@@ -5,9 +5,9 @@ from __future__ import annotations
 from mlcourse.checks.declare import Mistake, Question
 from mlcourse.checks.kinds import choice, number
 
-BY_HAND = (
+ONE_STEP = (
     number(
-        "by_hand",
+        "one_step",
         "A step by hand",
         0.70,
         (
