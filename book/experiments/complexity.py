@@ -18,6 +18,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import records
 import torch
 from torch.nn import functional as F
 
@@ -252,14 +253,8 @@ def write(path, runs, quick):
         "machine": machine(),
         "setting": SETTING,
     }
-    body = '"runs": [\n' + ",\n".join("  " + json.dumps(r) for r in runs)
-    text = json.dumps({**head, "runs": []}, indent=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".part")
-    fresh.write_text(
-        text.replace('"runs": []', body + "\n ]") + "\n", "utf-8"
-    )
-    fresh.replace(path)
+    lines = [json.dumps(run) for run in runs]
+    records.replace(path, records.one_a_line(head, runs=lines))
 
 
 if __name__ == "__main__":

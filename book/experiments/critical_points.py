@@ -16,6 +16,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import records
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -134,13 +135,8 @@ def write(path, runs, quick):
         "data": "digits 0 to 3, 2 x 2 pixels, 100 examples",
         "setting": SETTING,
     }
-    lines = ["  " + json.dumps(run).replace(", {", ",\n   {") for run in runs]
-    text = json.dumps({**head, "runs": []}, indent=1)
-    body = '"runs": [\n' + ",\n".join(lines) + "\n ]"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".part")
-    fresh.write_text(text.replace('"runs": []', body) + "\n", "utf-8")
-    fresh.replace(path)
+    lines = [json.dumps(run).replace(", {", ",\n   {") for run in runs]
+    records.replace(path, records.one_a_line(head, runs=lines))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import hpo_searches
 import numpy as np
+import records
 from hpo_training import SCALES, jobs, source, train
 
 from mlcourse.book.runs import RESULTS, machine
@@ -157,15 +158,11 @@ def _started(path, scale_name):
 
 def _write(path, record):
     """Write one run a line, so that a stop leaves the old file."""
-    parts = ("simulated", "runs")
-    body = json.dumps({**record, **{part: [] for part in parts}}, indent=1)
-    for part in parts:
-        lines = ",\n".join("  " + json.dumps(run) for run in record[part])
-        body = body.replace(f'"{part}": []', f'"{part}": [\n{lines}\n ]')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".part")
-    fresh.write_text(body + "\n", "utf-8")
-    fresh.replace(path)
+    parts = {
+        part: [json.dumps(run) for run in record[part]]
+        for part in ("simulated", "runs")
+    }
+    records.replace(path, records.one_a_line(record, **parts))
 
 
 if __name__ == "__main__":

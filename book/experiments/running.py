@@ -21,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import records
 import torch
 
 from mlcourse import data, training
@@ -209,12 +210,8 @@ def _what(run: dict[str, Any]) -> tuple[str, str]:
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
-    """Write so that a stop in between leaves the old file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    fresh = path.with_suffix(".part")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    records.replace(path, text)
 
 
 def _line(run: Run, epochs: list[dict[str, float | None]]) -> str:

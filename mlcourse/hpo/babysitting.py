@@ -14,7 +14,7 @@ from mlcourse.hpo import arguments
 from mlcourse.hpo.history import Outcome, SearchHistory
 from mlcourse.hpo.method import Method, Result, Trial
 from mlcourse.hpo.random import Random
-from mlcourse.hpo.space import Config, Space, Value
+from mlcourse.hpo.space import Config, Space, Value, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -162,8 +162,8 @@ class Comparison:
         counted = [count for count in _COUNTED if count < plays] + [plays]
         beaten = [str(self.beaten[count - 1]) for count in counted]
         return (
-            f"After {_listed(list(map(str, counted)))} play{'s' if plays > 1 else ''} "
-            f"you were ahead of {_listed(beaten)} of {len(self.random)} random searches."
+            f"After {listed(map(str, counted))} play{'s' if plays > 1 else ''} "
+            f"you were ahead of {listed(beaten)} of {len(self.random)} random searches."
         )
 
     def draw(self, ax: Axes | None = None) -> Axes:
@@ -201,7 +201,3 @@ def _quantile(curves: Sequence[Sequence[float]], share: float) -> list[float]:
 
 def _finite(curve: Sequence[float]) -> list[float]:
     return [value if math.isfinite(value) else math.nan for value in curve]
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

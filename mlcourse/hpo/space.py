@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -121,7 +121,7 @@ class Choice:
     def problem(self, value: object) -> str | None:
         """Return what is wrong with a value, as the end of a sentence, or None."""
         if not any(_same(value, one) for one in self.choices):
-            return f"is none of {_listed(self.choices)}"
+            return f"is none of {listed(map(repr, self.choices))}"
         return None
 
 
@@ -439,12 +439,15 @@ def exists(parameter: Parameter, config: Mapping[str, Value]) -> bool:
 
 
 def _conditions(parameter: Parameter) -> str:
-    return " and ".join(f"{parent} is {_listed(values, 'or')}" for parent, values in parameter.when)
+    return " and ".join(
+        f"{parent} is {listed(map(repr, values), 'or')}" for parent, values in parameter.when
+    )
 
 
-def _listed(values: Sequence[Value], last: str = "and") -> str:
-    words = [repr(value) for value in values]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+def listed(words: Iterable[str], last: str = "and") -> str:
+    """Return one word or more as in a sentence: a, b and c."""
+    *others, end = words
+    return f"{', '.join(others)} {last} {end}" if others else end
 
 
 def _long_form(parameter: Parameter) -> dict[str, Any]:
