@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mlcourse.data_readers import Arrays
+    from mlcourse.sine_mixture import sine_mixture as sine_mixture
 
 CIFAR10_CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -29,7 +30,17 @@ SOURCES = {
     "textured_digits": "made of scikit-learn's digits and photographs: nothing to fetch",
     "cifar10": "name a copy in MLCOURSE_DATA, or let `mlcourse data cifar10` fetch 170 MB",
     "mnist": "name a copy in MLCOURSE_DATA, or let `mlcourse data mnist` fetch 12 MB",
+    "sine_mixture": "drawn from a seed: nothing to fetch",
 }
+
+
+def __getattr__(name: str) -> Any:
+    """Find `sine_mixture`, of a module of its own, which a grader's worker may lack."""
+    if name == "sine_mixture":
+        from mlcourse.sine_mixture import sine_mixture
+
+        return sine_mixture
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Split(NamedTuple):
