@@ -2,7 +2,8 @@
 
 `small_cnn` makes one, `report` tells what happened to it; `Epochs` is a training that runs by a
 script, `differentiate` finds the gradients of a function, `Bowl` is the gradient of one that is
-known, and `optimise` lets an optimiser step. Nothing here depends on the global
+known, `Quartic` and `PenalisedQuartic` are functions with known derivatives, and `optimise` lets an
+optimiser step. Nothing here depends on the global
 random numbers: dropout draws its masks from a generator of its own.
 """
 
@@ -269,6 +270,33 @@ class Quartic:
     def __call__(self, x: Tensor) -> Tensor:
         """Return f(x), a 0-dimensional tensor."""
         return (x * (self.A @ x / 2 + self.b + self.c * x**3 / 4)).sum()
+
+
+class PenalisedQuartic:
+    """The function w . A w / 2 + b . w + sum of exp(G h) (w^2 / 2 + c w^4 / 4) of w (n,) and h (m,).
+
+    A is (n, n), symmetric, b and c are (n,), G is (n, m): a loss with penalties that h sets. With
+    p = exp(G h), the gradient in w is A w + b + p (w + c w^3).
+    """
+
+    def __init__(self, A: Tensor, b: Tensor, c: Tensor, G: Tensor) -> None:
+        self.A, self.b, self.c, self.G = A, b, c, G
+
+    def __call__(self, w: Tensor, h: Tensor) -> Tensor:
+        """Return the value at w and h, a 0-dimensional tensor."""
+        penalty = (self.G @ h).exp() * (w**2 / 2 + self.c * w**4 / 4)
+        return (w * (self.A @ w / 2 + self.b) + penalty).sum()
+
+
+class Product:
+    """The product with a matrix A, for methods that need nothing else of it."""
+
+    def __init__(self, A: Tensor) -> None:
+        self.A = A
+
+    def __call__(self, v: Tensor) -> Tensor:
+        """Return A v."""
+        return self.A @ v
 
 
 class Halving:

@@ -14,6 +14,8 @@ from mlcourse.witness import (
     Bowl,
     Epochs,
     Halving,
+    PenalisedQuartic,
+    Product,
     Quartic,
     SeededDropout,
     differentiate,
@@ -270,3 +272,26 @@ def test_halving_halves_from_any_time_on():
     schedule = Halving(0.8, 5.0)
     assert schedule(0) == 0.8
     assert [schedule(t + 5) / schedule(t) for t in (-7, 0, 3.5)] == pytest.approx([0.5] * 3)
+
+
+def test_the_penalised_quartic_has_the_derivatives_that_it_says():
+    generator = torch.Generator().manual_seed(0)
+    A, b, c, G, w, h = (
+        torch.randn(shape, generator=generator, dtype=torch.float64)
+        for shape in ((3, 3), (3,), (3,), (3, 2), (3,), (2,))
+    )
+    A = A + A.T
+    f, p = PenalisedQuartic(A, b, c, G), (G @ h).exp()
+    jacobian, hessian = torch.autograd.functional.jacobian, torch.autograd.functional.hessian
+    gradient, slope = jacobian(f, (w, h))
+    torch.testing.assert_close(gradient, A @ w + b + p * (w + c * w**3), rtol=1e-12, atol=1e-12)
+    expected = G.T @ (p * (w**2 / 2 + c * w**4 / 4))
+    torch.testing.assert_close(slope, expected, rtol=1e-12, atol=1e-12)
+    (_, mixed), _ = hessian(f, (w, h))
+    expected = (p * (w + c * w**3))[:, None] * G
+    torch.testing.assert_close(mixed, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_product_is_with_its_matrix():
+    A = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert Product(A)(torch.tensor([1.0, -1.0])).tolist() == [-1.0, -1.0]
