@@ -1,0 +1,1 @@
+"""The questions of the exercise `bilevel_toy`: gradients, turns, limits, the sine mixture."""
