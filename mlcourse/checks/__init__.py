@@ -21,6 +21,7 @@ EXERCISES = (
     "search_basics",
     "pso",
     "tpe_hyperband",
+    "bilevel_toy",
 )
 
 

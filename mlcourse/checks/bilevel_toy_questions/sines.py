@@ -62,7 +62,7 @@ def loss_by(
     gather: Callable[[Tensor], Any] = lambda error: error.square().mean(),
 ) -> Loss:
     """The error of the model, with one of the pieces exchanged."""
-    return lambda parameters, x, y: gather(wave(*parameters, x) - y)
+    return lambda parameters, x, y: gather(wave(parameters[0], parameters[1], x) - y)
 
 
 def by_columns(parameters: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:

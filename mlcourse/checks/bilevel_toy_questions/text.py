@@ -7,7 +7,7 @@ from mlcourse.checks.kinds import choice, number
 
 SOLUTION = (
     number(
-        "solution",
+        "best_a",
         "The solution",
         1,
         (
