@@ -53,9 +53,7 @@ def noisy_digits() -> Task:
         (part - mean) / std + _NOISE * torch.randn(part.shape, generator=generator)
         for part in (X, X_test)
     )
-    return Task(
-        Part(X[:_TRAIN], y[:_TRAIN]), Part(X[_TRAIN:], y[_TRAIN:]), Part(X_test, y_test)
-    )
+    return Task(Part(X[:_TRAIN], y[:_TRAIN]), Part(X[_TRAIN:], y[_TRAIN:]), Part(X_test, y_test))
 
 
 class Convolution(nn.Sequential):
@@ -71,7 +69,15 @@ class Convolution(nn.Sequential):
 
 def avg_pool(X: Tensor) -> Tensor:
     """Return the means of the 3x3 neighbourhoods, at the rim of those pixels that exist."""
-    return F.avg_pool2d(X, 3, stride=1, padding=1, count_include_pad=False)
+    # On such small images one product with a matrix takes a quarter of avg_pool2d's time.
+    return (X.flatten(2) @ _pooling(X.shape[2], X.shape[3])).view_as(X)
+
+
+@cache
+def _pooling(height: int, width: int) -> Tensor:
+    """Return what flattened images are multiplied with, (H W, H W)."""
+    units = torch.eye(height * width).view(-1, 1, height, width)
+    return F.avg_pool2d(units, 3, stride=1, padding=1, count_include_pad=False).flatten(1)
 
 
 class SmallCell(nn.Module):
@@ -128,7 +134,7 @@ class SmallNetwork(nn.Sequential):
 
 
 class Trained(NamedTuple):
-    """Accuracies of a training: validation at each check, test at the end; CPU seconds a epoch."""
+    """Accuracies of a training: validation at each check, test at the end; CPU seconds an epoch."""
 
     validation: list[float]
     test: float
@@ -149,7 +155,7 @@ def train(cell: str, seed: int, epochs: int = EPOCHS) -> Trained:
         network = SmallNetwork(lambda channels: SmallCell(cell, channels))
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.SGD(
-        network.parameters(), LR, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True
+        network.parameters(), LR, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True, fused=True
     )
     steps = epochs * (len(task.train.X) // BATCH_SIZE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
