@@ -1,0 +1,1 @@
+"""The questions of the exercise `hypergradients`: functions by subject, and its text."""
