@@ -3,8 +3,8 @@
 `small_cnn` makes one, `report` tells what happened to it; `Epochs` is a training that runs by a
 script, `differentiate` finds the gradients of a function, `Bowl` is the gradient of one that is
 known, `Quartic` and `PenalisedQuartic` are functions with known derivatives, and `optimise` lets an
-optimiser step. Nothing here depends on the global
-random numbers: dropout draws its masks from a generator of its own.
+optimiser step. Nothing here depends on the global random numbers: dropout draws its masks from a
+generator of its own.
 """
 
 from __future__ import annotations
@@ -273,10 +273,10 @@ class Quartic:
 
 
 class PenalisedQuartic:
-    """The function w . A w / 2 + b . w + sum of exp(G h) (w^2 / 2 + c w^4 / 4) of w (n,) and h (m,).
+    """A loss with penalties: w . A w / 2 + b . w + sum of exp(G h) (w^2 / 2 + c w^4 / 4).
 
-    A is (n, n), symmetric, b and c are (n,), G is (n, m): a loss with penalties that h sets. With
-    p = exp(G h), the gradient in w is A w + b + p (w + c w^3).
+    w is (n,) and h (m,); A is (n, n), symmetric, b and c are (n,), G is (n, m). With p = exp(G h),
+    the gradient in w is A w + b + p (w + c w^3).
     """
 
     def __init__(self, A: Tensor, b: Tensor, c: Tensor, G: Tensor) -> None:
