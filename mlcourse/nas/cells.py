@@ -35,7 +35,7 @@ class Cell(nn.Module):
     """Two inputs, some nodes that each add what arrives on their edges, and all nodes' channels.
 
     The inputs are the outputs of the last two cells. Node i has an edge from both inputs and from
-    each node before it; `edges` has them in the order of `cell_edges`, node by node. In a reduction cell the
+    each node before it; `edges` has them node by node, as `cell_edges`. In a reduction cell the
     edges from the inputs halve the images. The output has nodes * channels channels.
     """
 

@@ -70,12 +70,13 @@ class FactorizedReduction(nn.Module):
             raise ValueError(
                 f"n_out is {n_out}: give an even number, as two convolutions have half of it each"
             )
+        self.relu = nn.ReLU()
         self.even = nn.Conv2d(n_in, n_out // 2, 1, stride=2, bias=False)
         self.odd = nn.Conv2d(n_in, n_out // 2, 1, stride=2, bias=False)
         self.norm = nn.BatchNorm2d(n_out, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(x)
+        x = self.relu(x)
         # An odd length has one odd pixel fewer than even ones: a zero takes its place.
         odd = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))[:, :, 1:, 1:]
         return self.norm(torch.cat([self.even(x), self.odd(odd)], dim=1))
