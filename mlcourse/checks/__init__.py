@@ -22,6 +22,7 @@ EXERCISES = (
     "pso",
     "tpe_hyperband",
     "bilevel_toy",
+    "hypergradients",
 )
 
 

@@ -107,8 +107,8 @@ COSTS = (
         Mistake(
             "hessian",
             1e10,
-            "no matrix (n, n) is formed, and the number of hyper-parameters does not come in: T vectors "
-            "of n numbers",
+            "no matrix (n, n) is formed, and the number of hyper-parameters does not come in: T "
+            "vectors of n numbers",
         ),
         Mistake("bytes", 8e8, "that is in bytes: count the numbers"),
         Mistake("double_bytes", 1.6e9, "that is in bytes: count the numbers"),
