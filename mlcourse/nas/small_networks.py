@@ -57,27 +57,30 @@ def noisy_digits() -> Task:
 
 
 class Convolution(nn.Sequential):
-    """ReLU, 3x3 convolution, batch norm."""
+    """ReLU, 3x3 convolution, batch norm (with `affine` one that scales and shifts)."""
 
-    def __init__(self, channels: int, out_channels: int, stride: int = 1) -> None:
+    def __init__(
+        self, channels: int, out_channels: int, stride: int = 1, affine: bool = True
+    ) -> None:
         super().__init__(
             nn.ReLU(),
             nn.Conv2d(channels, out_channels, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(out_channels),
+            nn.BatchNorm2d(out_channels, affine=affine),
         )
 
 
 def avg_pool(X: Tensor) -> Tensor:
     """Return the means of the 3x3 neighbourhoods, at the rim of those pixels that exist."""
     # On such small images one product with a matrix takes a quarter of avg_pool2d's time.
-    return (X.flatten(2) @ _pooling(X.shape[2], X.shape[3])).view_as(X)
+    pooling = _pooling(X.shape[2], X.shape[3], X.dtype, X.device)
+    return (X.flatten(2) @ pooling).view_as(X)
 
 
 @cache
-def _pooling(height: int, width: int) -> Tensor:
+def _pooling(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return what flattened images are multiplied with, (H W, H W)."""
-    units = torch.eye(height * width).view(-1, 1, height, width)
-    return F.avg_pool2d(units, 3, stride=1, padding=1, count_include_pad=False).flatten(1)
+    pixels = torch.eye(height * width, dtype=dtype, device=device).view(-1, 1, height, width)
+    return F.avg_pool2d(pixels, 3, stride=1, padding=1, count_include_pad=False).flatten(1)
 
 
 class SmallCell(nn.Module):

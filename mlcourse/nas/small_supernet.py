@@ -1,0 +1,113 @@
+"""The supernet of the small space: all its cells in one network, with shared weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from mlcourse.nas.small_networks import Convolution, SmallNetwork, avg_pool
+from mlcourse.nas.small_space import EDGES, OPERATIONS
+from mlcourse.nas.supernet import Softmax, drawing_from
+
+_ALPHA_SCALE = 1e-3
+
+
+class SmallSupernet(nn.Module):
+    """The network of the small space with all four operations on each edge, mixed by `alpha`.
+
+    Takes images (N, 1, 8, 8) and returns logits (N, 10). Both cells share `alpha` (6, 4), which
+    starts at 1e-3 N(0, 1). The batch norms of the candidates have no scale, which would undo the
+    mixing. `relaxation` and `generator` are as in `Supernet`.
+    """
+
+    def __init__(
+        self,
+        channels: int = 8,
+        *,
+        relaxation: nn.Module | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.operations = tuple(OPERATIONS.values())
+        self.relaxation = relaxation or Softmax()
+        with drawing_from(generator):
+            self.network = SmallNetwork(_MixedCell, channels)
+            self.alpha = nn.Parameter(_ALPHA_SCALE * torch.randn(len(EDGES), len(OPERATIONS)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (N, 10) of images x (N, 1, 8, 8)."""
+        weights = self.mixing()
+        for layer in self.network:
+            x = layer(x, weights) if isinstance(layer, _MixedCell) else layer(x)
+        return x
+
+    def mixing(self) -> Tensor:
+        """Return the weights of the operations, (6, 4), differentiable in the architecture."""
+        mixed: Tensor = self.relaxation(self.alpha, "normal")
+        return mixed
+
+    @torch.no_grad()
+    def strengths(self) -> Tensor:
+        """Return the weights of the operations as evaluation has them, (6, 4)."""
+        mode = self.relaxation.training
+        self.relaxation.eval()
+        try:
+            return self.mixing()
+        finally:
+            self.relaxation.train(mode)
+
+    def cell(self) -> str:
+        """Return the cell with the strongest operation on each edge, "none" among them."""
+        return derive_cell(self.strengths())
+
+    def architecture(self) -> Iterator[nn.Parameter]:
+        """Yield what the validation data choose: alpha, and parameters of the relaxation."""
+        yield self.alpha
+        yield from self.relaxation.parameters()
+
+    def weights(self) -> Iterator[nn.Parameter]:
+        """Yield what the training data choose: all other parameters."""
+        chosen = {id(p) for p in self.architecture()}
+        yield from (p for p in self.parameters() if id(p) not in chosen)
+
+
+def derive_cell(strengths: Tensor) -> str:
+    """Return the six letters of the strongest operations, of strengths (6, 4).
+
+    Unlike in the paper's rule every edge stays, and "none", which says that it should not, can be
+    chosen: so do Dong and Yang (2020). Raises ValueError for another shape.
+    """
+    if strengths.shape != (len(EDGES), len(OPERATIONS)):
+        raise ValueError(
+            f"the strengths have shape {tuple(strengths.shape)}: give "
+            f"{len(EDGES)} edges x {len(OPERATIONS)} operations"
+        )
+    letters = list(OPERATIONS)
+    return "".join(letters[i] for i in strengths.argmax(dim=1).tolist())
+
+
+class _MixedCell(nn.Module):
+    """A cell in which each edge adds all operations, weighted."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            Convolution(channels, channels, affine=False) for _ in EDGES
+        )
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        nodes: list[Tensor] = [x]
+        for node in range(1, 4):
+            arriving = [
+                self._edge(edge, nodes[i], weights[edge])
+                for edge, (i, j) in enumerate(EDGES)
+                if j == node
+            ]
+            nodes.append(torch.stack(arriving).sum(0))
+        return nodes[3]
+
+    def _edge(self, edge: int, x: Tensor, weights: Tensor) -> Tensor:
+        _, skip, pool, conv = weights
+        return skip * x + pool * avg_pool(x) + conv * self.convolutions[edge](x)
