@@ -1,0 +1,1 @@
+"""The questions of the exercise `complexity`: divergences, free energy, units, codes."""
