@@ -1,5 +1,11 @@
 """Neural architecture search: a supernet trained with its own architecture, and its comparators.
 
+A search in three lines, with batches (X, y) of images and labels in two lists or loaders:
+
+    from mlcourse.nas import Supernet, search
+    supernet = Supernet(16, 8, 10)
+    found = search(supernet, train, val, epochs=50)
+
 Each name is loaded when it is first asked for.
 """
 
@@ -9,18 +15,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlcourse.nas.architect import Architect
+    from mlcourse.nas.darts import Search, search
     from mlcourse.nas.genotype import DARTS_V1, DARTS_V2, PC_DARTS, Genotype
     from mlcourse.nas.operations import OPERATIONS, WITHOUT_WEIGHTS
     from mlcourse.nas.supernet import Supernet
 
 _MODULES = {
+    "Architect": "architect",
     "DARTS_V1": "genotype",
     "DARTS_V2": "genotype",
     "Genotype": "genotype",
     "OPERATIONS": "operations",
     "PC_DARTS": "genotype",
+    "Search": "darts",
     "Supernet": "supernet",
     "WITHOUT_WEIGHTS": "operations",
+    "search": "darts",
 }
 
 __all__ = [
@@ -29,8 +40,11 @@ __all__ = [
     "OPERATIONS",
     "PC_DARTS",
     "WITHOUT_WEIGHTS",
+    "Architect",
     "Genotype",
+    "Search",
     "Supernet",
+    "search",
 ]
 
 

@@ -16,6 +16,7 @@ from mlcourse.nas.operations import OPERATIONS
 #: An operation and the state it is applied to: 0 and 1 are the cell's inputs, 2 its first node.
 Gene = tuple[str, int]
 Kind = Literal["normal", "reduce"]
+KINDS: tuple[Kind, Kind] = ("normal", "reduce")
 
 
 class Genotype(NamedTuple):
@@ -51,10 +52,9 @@ def from_json(text: str) -> Genotype:
     try:
         given = json.loads(text)
         normal, reduce = (
-            tuple((str(name), int(source)) for name, source in given[kind])
-            for kind in ("normal", "reduce")
+            tuple((str(name), int(source)) for name, source in given[kind]) for kind in KINDS
         )
-        concats = [tuple(map(int, given[f"{kind}_concat"])) for kind in ("normal", "reduce")]
+        concats = [tuple(map(int, given[f"{kind}_concat"])) for kind in KINDS]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{text!r} is no genotype: give what to_json wrote") from error
     genotype = Genotype(normal, concats[0], reduce, concats[1])
@@ -64,7 +64,7 @@ def from_json(text: str) -> Genotype:
 
 def check_genotype(genotype: Genotype) -> None:
     """Raise ValueError unless each node has two genes from states before it, and some go out."""
-    for kind in ("normal", "reduce"):
+    for kind in KINDS:
         genes, concat = genotype.genes(kind), genotype.concat(kind)
         if not genes or len(genes) % 2:
             raise ValueError(f"the {kind} cell has {len(genes)} genes: give two for each node")
