@@ -23,6 +23,7 @@ EXERCISES = (
     "tpe_hyperband",
     "bilevel_toy",
     "hypergradients",
+    "complexity",
 )
 
 
