@@ -87,8 +87,12 @@ def cell_shapes(
 
     The cells after 1/3 and 2/3 of the layers are reduction cells, and double the channels. `stem`
     channels enter the first cell; `outputs` says how many nodes of a normal and of a reduction
-    cell its output has.
+    cell its output has. Raises ValueError for fewer than 3 layers.
     """
+    if layers < 3:
+        raise ValueError(
+            f"layers is {layers}: give 3 or more, as two cells reduce and one is to be normal"
+        )
     reductions = (layers // 3, 2 * layers // 3)
     n_before_last = n_last = stem
     for i in range(layers):
@@ -112,6 +116,13 @@ def cell_inputs(shape: CellShape, affine: bool) -> nn.ModuleList:
 def edge_stride(shape: CellShape, source: int) -> int:
     """Return 2 for an edge from an input of a reduction cell, else 1."""
     return 2 if shape.reduction and source < 2 else 1
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise ValueError for a size below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} is {size}: give 1 or more")
 
 
 def _sum(tensors: Iterable[Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mlcourse.nas.cells import Cell, cell_edges, cell_shapes
+from mlcourse.nas.cells import Cell, cell_edges, cell_shapes, check_sizes
 from mlcourse.nas.genotype import Genotype, Kind, derive
 from mlcourse.nas.operations import OPERATIONS
 
@@ -66,8 +66,7 @@ class Supernet(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes(channels=channels, classes=classes, nodes=nodes, stem=stem, colours=colours)
-        _check_layers(layers)
+        check_sizes(channels=channels, classes=classes, nodes=nodes, stem=stem, colours=colours)
         _check_operations(operations)
         self.operations = tuple(operations)
         self.relaxation = relaxation or Softmax()
@@ -143,19 +142,6 @@ def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
-
-
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} is {size}: give 1 or more")
-
-
-def _check_layers(layers: int) -> None:
-    if layers < 3:
-        raise ValueError(
-            f"layers is {layers}: give 3 or more, as two cells reduce and one is to be normal"
-        )
 
 
 def _check_operations(operations: Sequence[str]) -> None:
