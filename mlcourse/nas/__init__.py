@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlcourse.nas.architect import Architect
     from mlcourse.nas.darts import Search, search
+    from mlcourse.nas.derived import DerivedNet
+    from mlcourse.nas.drawing import draw
     from mlcourse.nas.genotype import DARTS_V1, DARTS_V2, PC_DARTS, Genotype
     from mlcourse.nas.operations import OPERATIONS, WITHOUT_WEIGHTS
     from mlcourse.nas.supernet import Supernet
@@ -25,12 +27,14 @@ _MODULES = {
     "Architect": "architect",
     "DARTS_V1": "genotype",
     "DARTS_V2": "genotype",
+    "DerivedNet": "derived",
     "Genotype": "genotype",
     "OPERATIONS": "operations",
     "PC_DARTS": "genotype",
     "Search": "darts",
     "Supernet": "supernet",
     "WITHOUT_WEIGHTS": "operations",
+    "draw": "drawing",
     "search": "darts",
 }
 
@@ -41,9 +45,11 @@ __all__ = [
     "PC_DARTS",
     "WITHOUT_WEIGHTS",
     "Architect",
+    "DerivedNet",
     "Genotype",
     "Search",
     "Supernet",
+    "draw",
     "search",
 ]
 
