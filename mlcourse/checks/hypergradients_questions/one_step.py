@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from mlcourse.checks.compare import plain
 from mlcourse.checks.declare import Forbidden, Mistake, Question, Variant
 from mlcourse.checks.hypergradients_questions.products import leaves_of, penalised
 from mlcourse.checks.hypergradients_questions.shared import WITNESS, Answer, away_from_zero, uniform
@@ -39,6 +40,15 @@ def use(answer: Callable, inner: tuple, outer: tuple, *args: Any) -> Any:
     """Make both losses where the answer lives, and call the answer with them."""
     made = beside(answer, WITNESS, "PenalisedQuartic")
     return answer(made(*inner), made(*outer), *args)
+
+
+def use_and_look(
+    answer: Callable, inner: tuple, outer: tuple, w: Tensor, h: Tensor, xi: float
+) -> dict[str, Any]:
+    """Call the answer and look at its weights afterwards: once put back, they may have rounded."""
+    w = w.clone()
+    result = use(answer, inner, outer, w, h, xi)
+    return {"the hypergradient": plain(result), "the weights afterwards": w.detach()}
 
 
 def in_w(f: Loss, w: Tensor, h: Tensor) -> Tensor:
@@ -307,6 +317,19 @@ def moved_in_place(inner: Loss, outer: Loss, w: Tensor, h: Tensor, xi: float) ->
     return direct - xi * (gradients[0] - gradients[1]) / (2 * e)
 
 
+def restored(inner: Loss, outer: Loss, w: Tensor, h: Tensor, xi: float) -> Tensor:
+    """As in DARTS' own code: the weights themselves are pushed, and put back at the end."""
+    after = w - xi * in_w(inner, w, h)
+    u, direct = in_w(outer, after, h), in_h(outer, after, h)
+    e = 0.01 / u.norm()
+    w += e * u
+    above = in_h(inner, w, h)
+    w -= 2 * e * u
+    below = in_h(inner, w, h)
+    w += e * u
+    return direct - xi * (above - below) / (2 * e)
+
+
 def as_one_number(inner: Loss, outer: Loss, w: Tensor, h: Tensor, xi: float) -> Tensor:
     """Both losses in one pass backward."""
     after = w - xi * in_w(inner, w, h)
@@ -323,8 +346,7 @@ finite_difference = Question(
     points=3,
     reference=difference_by(),
     cases=cases,
-    use=use,
-    parts=("the hypergradient",),
+    use=use_and_look,
     forbidden=(FUNCTIONAL,),
     mistakes=(
         Mistake(
@@ -453,6 +475,7 @@ finite_difference = Question(
     ),
     variants=(
         Variant("in place, and put back", moved_in_place),
+        Variant("the caller's weights, put back", restored),
         Variant("as one number", as_one_number),
         Variant(
             "the norm written out", difference_by(size=lambda u: 0.01 / torch.sqrt((u * u).sum()))

@@ -174,7 +174,7 @@ mixed_derivative = Question(
 
 def implicit_cases(g: Generator) -> list[tuple[Tensor, ...]]:
     """(u, H, M, direct): also as many hyper-parameters as weights, where M^T is no other shape."""
-    found = []
+    found: list[tuple[Tensor, ...]] = []
     for eigenvalues, m, dtype in (
         ((3.0, 1.0, 0.5), 3, torch.float64),
         ((2.0, 0.7), 4, torch.float64),
@@ -411,7 +411,7 @@ penalty_hypergradient = Question(
         ),
         Mistake(
             "no_penalty_in_h",
-            penalised_by(H=lambda X, X_val, h: curvature(X, 1e-9)),
+            penalised_by(H=lambda X, X_val, h: curvature(X, 0.0)),
             "H lacks the penalties: they put 2 exp(h) on its diagonal",
         ),
         Mistake(
@@ -431,7 +431,7 @@ penalty_hypergradient = Question(
         ),
         Mistake(
             "validation_hessian_alone",
-            penalised_by(H=lambda X, X_val, h: curvature(X_val, 1e-12)),
+            penalised_by(H=lambda X, X_val, h: curvature(X_val, 0.0)),
             "H is that of the validation loss: take that of the *train* loss, penalties included",
         ),
         Mistake(
@@ -450,7 +450,7 @@ penalty_hypergradient = Question(
         ),
         Mistake(
             "weights_without_penalty",
-            penalised_by(penalty=lambda h: 1e-9 * h.exp()),
+            penalised_by(penalty=lambda h: 0 * h),
             "the weights are those without penalties: exp(h) stands on the diagonal when you solve "
             "for w, too",
         ),

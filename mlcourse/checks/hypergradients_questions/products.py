@@ -61,14 +61,16 @@ def leaves_of(*tensors: Tensor) -> list[Tensor]:
 
 
 def second_by(
-    number: Callable[[Tensor, Tensor], Tensor] = torch.dot, keep: dict[str, bool] | None = None
+    number: Callable[[Tensor, Tensor], Tensor] = torch.dot,
+    create_graph: bool = True,
+    retain_graph: bool | None = None,
 ) -> Answer:
     """Two passes backward; `number` is what the second one starts from, of g and q."""
-    first = keep if keep is not None else {"create_graph": True}
 
     def second_products(f: Loss, w: Tensor, h: Tensor, q: Tensor) -> Any:
         w, h = leaves_of(w, h)
-        (g,) = torch.autograd.grad(f(w, h), w, **first)
+        loss = f(w, h)
+        (g,) = torch.autograd.grad(loss, w, None, retain_graph, create_graph)
         return torch.autograd.grad(number(g, q), (w, h))
 
     return second_products
@@ -138,8 +140,8 @@ second_products = Question(
     parts=("H q", "M^T q"),
     forbidden=(BY_GRADIENTS,),
     mistakes=(
-        Mistake("no_graph", second_by(keep={}), NO_GRAPH),
-        Mistake("retained", second_by(keep={"retain_graph": True}), NO_GRAPH),
+        Mistake("no_graph", second_by(create_graph=False), NO_GRAPH),
+        Mistake("retained", second_by(create_graph=False, retain_graph=True), NO_GRAPH),
         Mistake(
             "not_a_number",
             second_by(number=torch.mul),

@@ -212,13 +212,24 @@ ridge_weights = Question(
             "your weights are N times too small: divide X^T y by N once",
         ),
         Mistake(
+            "n_twice",
+            lambda X, y, lam: fitted(X, y, lam * len(X)),
+            "the penalty is N times too strong: it is X^T X / N + lambda I, or X^T X + N lambda I, "
+            "and not both",
+        ),
+        Mistake(
+            "n_on_the_right_alone",
+            lambda X, y, lam: fitted(X, y, lam / len(X)) / len(X),
+            "X^T y is divided by N, and X^T X is not: the mean has both in it",
+        ),
+        Mistake(
             "whole_matrix",
             weights_by(matrix=lambda S, I, lam: S + lam),
             "lambda is added to every entry: it belongs on the diagonal, lambda times the identity",
         ),
         Mistake(
             "no_penalty",
-            weights_by(matrix=lambda S, I, lam: S + 1e-9 * I),
+            weights_by(matrix=lambda S, I, lam: S),
             "these are the weights without a penalty: add lambda times the identity to X^T X / N",
         ),
         Mistake(
@@ -454,7 +465,7 @@ ridge_hypergradient = Question(
         ),
         Mistake(
             "validation_hessian_alone",
-            hypergradient_by(H=lambda X, X_val, lam: curvature(X_val, 1e-12)),
+            hypergradient_by(H=lambda X, X_val, lam: curvature(X_val, 0.0)),
             "H is that of the validation loss: the weights minimise the *train* loss, so its "
             "Hessian, penalty included, says how they move",
         ),

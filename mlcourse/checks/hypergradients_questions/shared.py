@@ -14,11 +14,11 @@ WITNESS = "witness"
 
 Answer = Callable[..., Any]
 
-#: Sizes (N, N_val, d) and dtype of regression problems: oblong, square, one weight.
+#: Sizes (N, N_val, d) and dtype of regression problems: more examples than weights; one weight.
 SIZES = (
     (7, 5, 3, torch.float64),
     (9, 4, 2, torch.float64),
-    (4, 6, 4, torch.float64),
+    (6, 7, 4, torch.float64),
     (8, 6, 3, torch.float32),
     (6, 3, 1, torch.float64),
 )
@@ -43,10 +43,6 @@ def regression(N: int, N_val: int, d: int, g: Generator, dtype: torch.dtype) -> 
     X, X_val = (normal(n, d, generator=g, dtype=torch.float64) for n in (N, N_val))
     y, y_val = (A @ w + 0.7 * away_from_zero(len(A), g) for A in (X, X_val))
     return tuple(tensor.to(dtype) for tensor in (X, y, X_val, y_val))
-
-
-def diagonal(values: Tensor) -> Tensor:
-    return torch.diag(values)
 
 
 def fitted(X: Tensor, y: Tensor, penalty: Any) -> Tensor:
@@ -85,7 +81,8 @@ def as_single(value: Any) -> Any:
 
 
 def with_eigenvalues(values: Sequence[float], g: Generator) -> Tensor:
-    """Draw a matrix that is not symmetric, with about these eigenvalues."""
+    """Draw a matrix that is far from symmetric, with these eigenvalues, no two of them equal."""
     n = len(values)
-    V = torch.eye(n, dtype=torch.float64) + 0.35 * normal(n, n, generator=g, dtype=torch.float64)
-    return V @ torch.diag(torch.tensor(values, dtype=torch.float64)) @ torch.linalg.inv(V)
+    Q = torch.linalg.qr(normal(n, n, generator=g, dtype=torch.float64)).Q
+    above = torch.triu(away_from_zero(n * n, g).view(n, n), diagonal=1)
+    return Q @ (torch.diag(torch.tensor(values, dtype=torch.float64)) + 0.5 * above) @ Q.T
