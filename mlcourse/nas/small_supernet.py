@@ -19,7 +19,8 @@ class SmallSupernet(nn.Module):
 
     Takes images (N, 1, 8, 8) and returns logits (N, 10). Both cells share `alpha` (6, 4), which
     starts at 1e-3 N(0, 1). The batch norms of the candidates have no scale, which would undo the
-    mixing. `relaxation` and `generator` are as in `Supernet`.
+    mixing. `relaxation` and `generator` are as in `Supernet`, and `mlcourse.nas.darts.search`
+    searches with it.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class SmallSupernet(nn.Module):
         finally:
             self.relaxation.train(mode)
 
-    def cell(self) -> str:
+    def genotype(self) -> str:
         """Return the cell with the strongest operation on each edge, "none" among them."""
         return derive_cell(self.strengths())
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,48 +92,63 @@ class Table:
 class Searched:
     """A search on the table, after each of its evaluations.
 
-    `seconds` is the processor's time of all trainings so far, `regret` how far the mean test
-    accuracy of the cell that the search would choose is from the best, infinite before the first
-    training of full length, and `cell` the last choice.
+    Spent so far are `trainings`, in full ones, and `seconds` of the processor for them. `regret` is
+    how far the mean test accuracy of the cell that the search would choose is below the best,
+    infinite before the first full training, and `cell` the last choice.
     """
 
     cell: str
+    trainings: Floats
     seconds: Floats
     regret: Floats
 
 
-def search(method: Method, table: Table, evaluations: int, seed: int = 0) -> Searched:
+def search(method: Method, table: Table, trainings: float, seed: int = 0) -> Searched:
     """Let a method search the small space: its value of a cell is 1 - validation accuracy.
 
     Each evaluation shows the accuracy of one of the cell's trainings, drawn at random, as the noise
-    of a real one. A trial with a budget shows the check nearest to it, and costs its epochs. What
-    the search chooses is the cell with the highest accuracy that it saw after a full training.
+    of a real one. A trial with a budget shows the check nearest to it, and costs its epochs; the
+    search ends before the first trial that would go over the costs of so many full `trainings`.
+    What it chooses is the cell with the highest accuracy that it saw after a full training. Raises
+    ValueError when not one evaluation fits.
     """
     rng = np.random.default_rng([seed, 2])
-    seen: list[tuple[float, float]] = []
-    cell, spent, best = "", 0.0, math.inf
-    while len(seen) < evaluations and (trial := method.ask()) is not None:
+    length = table.checks[-1]
+    cell, best = "", math.inf
+    spent = np.zeros(2)
+    seen: list[tuple[float, float, float]] = []
+    while (trial := method.ask()) is not None:
         of_trial = from_config(trial.config)
-        epochs = table.checks[-1] if trial.budget is None else trial.budget
+        epochs = length if trial.budget is None else trial.budget
+        if spent[0] + epochs / length > trainings + 1e-9:
+            break
         check = int(np.argmin([abs(at - epochs) for at in table.checks]))
         runs = table.validation(of_trial)
         loss = 1 - float(runs[rng.integers(len(runs)), check])
         method.tell(trial, loss)
-        spent += table.seconds(of_trial, epochs)
-        if check == len(table.checks) - 1 and loss < best:
+        spent += (epochs / length, table.seconds(of_trial, epochs))
+        if epochs == length and loss < best:
             cell, best = of_trial, loss
-        seen.append((spent, table.regret(cell) if cell else math.inf))
-    seconds, regret = np.array(seen).T
-    return Searched(cell, seconds, regret)
+        seen.append((*spent, table.regret(cell) if cell else math.inf))
+    if not seen:
+        raise ValueError(f"trainings is {trainings}: give enough for one evaluation")
+    return Searched(cell, *np.array(seen).T)
 
 
-def regret_at(searches: Sequence[Searched], seconds: Sequence[float] | Floats) -> Floats:
-    """Return each search's regret when so much time was spent, (searches, places).
+def regret_at(
+    searches: Sequence[Searched],
+    places: Sequence[float] | Floats,
+    spent: Literal["trainings", "seconds"],
+) -> Floats:
+    """Return each search's regret when so many trainings, or seconds, were spent.
 
-    Infinite before the first full training; a search that has ended keeps its choice.
+    The shape is (searches, places). Infinite before the first full training; a search that has
+    ended keeps its choice.
     """
     table = []
     for one in searches:
-        passed = np.searchsorted(one.seconds, np.asarray(seconds), side="right")
+        of_one = one.trainings if spent == "trainings" else one.seconds
+        # Budgets such as 12 / 3 add up to whole numbers only nearly.
+        passed = np.searchsorted(of_one, np.asarray(places) + 1e-9, side="right")
         table.append(np.concatenate([[math.inf], one.regret])[passed])
     return np.array(table)

@@ -178,7 +178,7 @@ def test_the_supernet_at_a_corner_is_the_network_of_its_cell() -> None:
             supernet.alpha.fill_(-1e4)
             for edge, letter in enumerate(cell):
                 supernet.alpha[edge, list(OPERATIONS).index(letter)] = 0
-        assert supernet.cell() == cell
+        assert supernet.genotype() == cell
         network = SmallNetwork(lambda channels, cell=cell: SmallCell(cell, channels), 4)
         network.double().eval()
         theirs = supernet.network.state_dict()
@@ -290,6 +290,7 @@ def test_a_search_s_regret_is_that_of_the_best_seen(table: Table) -> None:
         assert found.regret[i] == table.regret(chosen)
         spent = sum(table.seconds(cell) for cell in cells_[: i + 1])
         assert found.seconds[i] == pytest.approx(spent)
+        assert found.trainings[i] == i + 1
     assert found.cell == cells_[int(np.argmin(values))]
     for cell, value in zip(cells_, values, strict=True):
         assert value in (1 - table.validation(cell)[:, -1])
@@ -301,7 +302,8 @@ def test_a_search_s_regret_is_that_of_the_best_seen(table: Table) -> None:
 
 def test_short_trainings_are_cheaper_and_choose_nothing(table: Table) -> None:
     method = Hyperband(SPACE, 3, 12, eta=2, seed=0)
-    found = search(method, table, 40, seed=0)
+    found = search(method, table, 20, seed=0)
+    assert 19 <= found.trainings[-1] <= 20
     budgets = [result.trial.budget for result in method.results]
     assert set(budgets) == {3, 6, 12}
     first = budgets.index(12)
@@ -312,6 +314,7 @@ def test_short_trainings_are_cheaper_and_choose_nothing(table: Table) -> None:
         cell, budget = from_config(result.trial.config), result.trial.budget
         assert budget is not None
         assert cost == pytest.approx(table.seconds(cell, budget))
+        assert found.trainings[-1] == pytest.approx(sum(b or 0 for b in budgets) / 12)
         shown = table.validation(cell)[:, CHECKS.index(int(budget))]
         assert result.value in (1 - shown)
 
@@ -322,10 +325,14 @@ def test_a_method_that_ends_ends_the_search(table: Table) -> None:
             return Trial(number, to_config("cccccc")) if number == 0 else None
 
     assert len(search(Once(SPACE), table, 5).regret) == 1
+    with pytest.raises(ValueError, match=r"trainings is 0\.5: give enough for one"):
+        search(Once(SPACE), table, 0.5)
 
 
 def test_regrets_are_read_off_at_any_time() -> None:
-    slow = Searched("c", np.array([2.0, 4.0]), np.array([0.3, 0.1]))
-    fast = Searched("c", np.array([1.0]), np.array([0.2]))
-    expected = [[math.inf, 0.3, 0.3, 0.1], [0.2, 0.2, 0.2, 0.2]]
-    assert regret_at([slow, fast], [1.0, 2.0, 3.9, 9.0]).tolist() == expected
+    slow = Searched("c", np.array([0.5, 1.5]), np.array([2.0, 4.0]), np.array([0.3, 0.1]))
+    fast = Searched("c", np.array([1.0]), np.array([1.0]), np.array([0.2]))
+    at_seconds = regret_at([slow, fast], [1.0, 2.0, 3.9, 9.0], "seconds")
+    assert at_seconds.tolist() == [[math.inf, 0.3, 0.3, 0.1], [0.2, 0.2, 0.2, 0.2]]
+    at_trainings = regret_at([slow, fast], [0.4, 0.5, 1.0, 1.5], "trainings")
+    assert at_trainings.tolist() == [[math.inf, 0.3, 0.3, 0.1], [math.inf, math.inf, 0.2, 0.2]]
