@@ -280,6 +280,12 @@ weights_kl = Question(
             "exp(log_sigma) is the standard deviation: the variance is exp(2 log_sigma)",
         ),
         Mistake(
+            "log_variance",
+            layer_by(lambda m, ls: m**2 + ls.exp(), logs=lambda ls, la: la + ls),
+            "log_sigma is taken for the logarithm of the variance: that is 2 log_sigma, in both "
+            "places",
+        ),
+        Mistake(
             "log_sigma_squared",
             layer_by(lambda m, ls: m**2 + ls**2),
             "you square log_sigma itself: sigma is exp(log_sigma)",

@@ -22,6 +22,7 @@ MEAN = (
     "that is the mean over the examples: the free energy weighs all N errors against the weights, "
     "so add them up"
 )
+OVERFLOW = "exp overflows for large logits: subtract each row's maximum first, or use log_softmax"
 LIKELIHOOD = (
     "the sign is wrong: that is the log likelihood, which should be high; its negative is the error"
 )
@@ -212,7 +213,12 @@ class_nll = Question(
         Mistake(
             "no_max_shift",
             class_by(lambda logits: (logits.exp() / logits.exp().sum(1, keepdim=True)).log()),
-            "exp overflows for large logits: subtract each row's maximum first, or use log_softmax",
+            OVERFLOW,
+        ),
+        Mistake(
+            "log_sum_overflows",
+            class_by(lambda logits: logits - logits.exp().sum(1, keepdim=True).log()),
+            OVERFLOW,
         ),
         Mistake(
             "no_log",
