@@ -202,7 +202,7 @@ def solve_by_cg(product, u, q, steps):
 #
 # $$H^{-1} u \approx \eta \sum_{k=0}^{K-1} (I - \eta H)^k\, u ,$$
 #
-# with a step $\eta$ (`lr`) and $K$ terms. Each term needs one product.
+# with a step $\eta$ (`lr`) and $K$ terms. Each term after the first needs one product.
 
 
 # %% question="solve_by_neumann"
