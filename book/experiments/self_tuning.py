@@ -39,7 +39,7 @@ SETTING = {
     "entropy_weight": 0.01,
     "warmup": 10,
     "trials": 16,
-    "seeds": 20,
+    "seeds": 12,
     "first_seed": 200,
 }
 STARTS = {"strong": (0.7, 1e-2), "usual": (0.2, 1e-4), "weak": (0.02, 1e-6)}
