@@ -156,7 +156,7 @@ def limit(xi):
 
 
 # %% [markdown]
-# **Question.** A source of this part moves its hyper-parameters by $\nabla_\lambda L_{\text{valid}}(w_{t+1}, \lambda_t)$, where $w_{t+1}$ is the weight of now, held fixed. It does not say what this leaves out. What comes of it on the toy?
+# **Question.** A source of this part moves its hyper-parameters by $\nabla_\lambda L_{\text{valid}}(w_{t+1}, \lambda_t)$, where $w_{t+1}$ is the weight of now, held fixed. It warns that hypergradients are approximated, but not of what this formula leaves out altogether. What comes of it on the toy?
 
 # %% question="fixed_weights"
 ### BEGIN SOLUTION
@@ -326,7 +326,7 @@ for j, w in enumerate(starts):
 # %% [markdown]
 # Change **one** thing, in the toy or in the mixture: the rates (`lr_a` against `lr_w`), the start of the amplitudes, the number of points, the noise, other frequencies, `a` first. Measure before and after.
 #
-# **Explain** in four to eight sentences: what did you change, what did you expect, and what came out, with numbers? Does the length $\xi$ or the start decide where the descent of the mixture ends? And when is the first-order gradient, which costs half as much, good enough? A person will read this.
+# **Explain** in four to eight sentences: what did you change, what did you expect, and what came out, with numbers? Does the length $\xi$ or the start decide where the descent of the mixture ends? And when is the first-order gradient, which is cheaper, good enough? A person will read this.
 
 # %% [markdown] question="explain_descent"
 # <!-- ### BEGIN SOLUTION -->

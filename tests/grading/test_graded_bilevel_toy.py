@@ -145,6 +145,12 @@ EDITS = [
     ("mixture_gradient", "x_val, y_val)\n    outer", "x_train, y_train)\n    outer",
      "all_on_training"),
     ("mixture_gradient", "w - xi", "w + xi", "uphill"),
+    (
+        "mixture_gradient",
+        "(slope,) = torch.autograd.grad(loss, w, create_graph=True)",
+        "loss.backward(create_graph=True)\n    slope = w.grad",
+        "accumulated",
+    ),
 ]  # fmt: skip
 
 

@@ -216,6 +216,13 @@ def old_w(w: Tensor, a: Tensor, *rest: Any) -> Any:
     return direct + through_the_step(w, a, *rest)
 
 
+def accumulated(w: Tensor, a: Tensor, x_train: Tensor, y_train: Tensor, *rest: Any) -> Any:
+    """What a.grad holds when both losses were sent backward."""
+    leaf = a.clone().requires_grad_()
+    of_train = torch.autograd.grad(loss_by()([w, leaf], x_train, y_train), leaf)[0]
+    return of_train + gradient_by()(w, a, x_train, y_train, *rest)
+
+
 def indirect_sign(w: Tensor, a: Tensor, *rest: Any) -> Any:
     return 2 * gradient_by(keep=False)(w, a, *rest) - gradient_by()(w, a, *rest)
 
@@ -317,6 +324,12 @@ mixture_gradient = Question(
             "all_on_training",
             gradient_by(data=lambda xt, yt, xv, yv: (xt, yt, xt, yt)),
             "a follows the training points: the outer loss is on the validation points",
+        ),
+        Mistake(
+            "accumulated",
+            accumulated,
+            "a.grad holds the gradient of the train loss as well, which its backward() left there: "
+            "use torch.autograd.grad, or set a.grad to None in between",
         ),
         Mistake(
             "in_w",

@@ -178,7 +178,7 @@ PICTURE = (
             "the picture gives no number and no right place to compare with: that a path goes "
             "somewhere is true of any descent",
         ),
-        b="That some descents move: no number, no comparison, one start, one sample",
+        b="Where the descent leads from the start that was drawn, and no more",
         c=(
             "That a larger xi is better: its path is the shortest",
             "a path's length says nothing about the loss at its end; and from other starts the "
@@ -186,8 +186,8 @@ PICTURE = (
         ),
         d=(
             "That the true frequencies and amplitudes are found",
-            "for x in [0, 1] quite different w and a give nearly the same function, so the data "
-            "can hardly tell them apart: look at the loss on new points",
+            "no true values are given to compare with; from other starts the same descent ends "
+            "elsewhere, and slow waves look so alike on [0, 1] that nobody can tell them apart",
         ),
     ),
 )
