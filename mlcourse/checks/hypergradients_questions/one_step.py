@@ -391,6 +391,22 @@ finite_difference = Question(
             "the difference is not divided by 2 eps",
         ),
         Mistake(
+            "halved_and_multiplied",
+            difference_by(divide=lambda e: 2 / e),
+            "/ 2 * eps divides by 2 and *multiplies* by eps: write / (2 * eps)",
+        ),
+        Mistake(
+            "divided_by_a_constant",
+            difference_by(divide=lambda e: 0.02),
+            "the difference is divided by 2 times 0.01: divide by 2 eps, with eps = 0.01 / |u|",
+        ),
+        Mistake(
+            "difference_alone",
+            difference_by(factor=lambda xi: 1.0, with_direct=0.0),
+            "that is the difference, M^T u, alone: the hypergradient is the direct term minus xi "
+            "times it",
+        ),
+        Mistake(
             "one_side",
             difference_by(sides=(1.0, 0.0), divide=lambda e: e),
             "that difference has one side, w + eps u and w: its error is of the order of eps; take "

@@ -400,6 +400,22 @@ penalty_hypergradient = Question(
             "the direct term is missing: rho times the sum of h^2 stands in the outer loss itself",
         ),
         Mistake(
+            "direct_added_up",
+            penalised_by(direct=lambda h, rho: 2 * rho * h.sum()),
+            "the direct term is one number, added to all: its entry j is 2 rho h_j",
+        ),
+        Mistake(
+            "direct_in_exp",
+            penalised_by(direct=lambda h, rho: 2 * rho * h.exp()),
+            "the direct term has exp(h) in it: the outer loss holds h itself, rho times the sum of "
+            "h^2",
+        ),
+        Mistake(
+            "not_inverted",
+            penalised_by(H=lambda X, X_val, h: torch.eye(len(h), dtype=h.dtype)),
+            "H^-1 is missing: solve H q = u first",
+        ),
+        Mistake(
             "direct_no_two",
             penalised_by(direct=lambda h, rho: rho * h),
             "the direct term is half of ours: the derivative of rho h^2 is 2 rho h",

@@ -262,6 +262,22 @@ def cg_by(
     return solve_by_cg
 
 
+def changed_cg(turn: Callable[..., Tensor], of_residual: bool = False) -> Answer:
+    """Another direction, of the new and the old residual; or a product with the residual."""
+
+    def solve_by_cg(product: Callable, u: Tensor, q: Tensor, steps: int) -> Tensor:
+        r = p = u - product(q)
+        for _ in range(steps):
+            Hp = product(p)
+            alpha = r @ r / (p @ Hp)
+            q = q + alpha * p
+            new = r - alpha * (product(r) if of_residual else Hp)
+            p, r = turn(new, r, p, new @ new / (r @ r)), new
+        return q
+
+    return solve_by_cg
+
+
 def changes_q(product: Callable, u: Tensor, q: Tensor, steps: int) -> Tensor:
     q += cg_by()(product, u, q, steps) - q
     return q
@@ -369,6 +385,26 @@ solve_by_cg = Question(
             "direction_kept",
             cg_by(turn=lambda r, p, beta: p),
             "the direction never changes: p becomes r + beta p at the end of each step",
+        ),
+        Mistake(
+            "old_residual",
+            changed_cg(lambda new, r, p, beta: r + beta * p),
+            "the new direction is made of the old residual: renew r first",
+        ),
+        Mistake(
+            "p_not_carried",
+            changed_cg(lambda new, r, p, beta: new + beta * new),
+            "the last direction is not in the new one: it is r + beta p",
+        ),
+        Mistake(
+            "residual_by_its_own_product",
+            changed_cg(lambda new, r, p, beta: new + beta * p, of_residual=True),
+            "the residual is renewed with H r: q moved along p, so r becomes r - alpha H p",
+        ),
+        Mistake(
+            "residual_returned",
+            lambda product, u, q, steps: u - product(cg_by()(product, u, q, steps)),
+            "that is the residual that is left: return q",
         ),
         Mistake(
             "inverse_length",
@@ -651,6 +687,13 @@ def fixed_exactly(A: Tensor, B: Tensor, u: Tensor, direct: Tensor, steps: int) -
     return direct + B.T @ torch.linalg.solve(torch.eye(len(u), dtype=u.dtype) - A.T, u)
 
 
+def u_inside(A: Tensor, B: Tensor, u: Tensor, direct: Tensor, steps: int) -> Tensor:
+    q = torch.zeros_like(u)
+    for _ in range(steps):
+        q = A.T @ (q + u)
+    return direct + B.T @ q
+
+
 def added_each_time(A: Tensor, B: Tensor, u: Tensor, direct: Tensor, steps: int) -> Tensor:
     q, total = torch.zeros_like(u), direct
     for _ in range(steps):
@@ -731,6 +774,11 @@ fixed_point = Question(
             "u_forgotten",
             fixed_by(add=lambda pulled, u: pulled, start=1.0),
             "u comes in once only: each step is A^T q *plus u*",
+        ),
+        Mistake(
+            "u_inside",
+            u_inside,
+            "u goes through A^T before it counts: each step is A^T q + u, not A^T (q + u)",
         ),
         Mistake(
             "exact",

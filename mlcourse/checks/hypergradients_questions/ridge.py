@@ -128,6 +128,11 @@ ridge_loss = Question(
             "the penalty adds the absolute weights: ridge regression adds their squares",
         ),
         Mistake(
+            "each_weight",
+            loss_by(penalty=lambda w, lam: lam * w**2),
+            "you return a number for each weight: the penalty adds their squares up, w @ w",
+        ),
+        Mistake(
             "averaged_penalty",
             lambda w, X, y, lam: ((X @ w - y) ** 2).mean() + lam * (w @ w) / len(X),
             "the penalty is divided by the number of examples: only the errors are averaged",
@@ -362,6 +367,12 @@ validation_gradient = Question(
             slope_by(lambda r, X, w: (r**2).mean()),
             "that is the loss: return its gradient in w, one number for each weight",
         ),
+        Mistake(
+            "one_number",
+            slope_by(lambda r, X, w: 2 * (X.T @ r).mean()),
+            "you return one number: X^T r divided by the number of examples has one for each "
+            "weight",
+        ),
         Mistake("cast", single(slope), DTYPE),
     ),
     variants=(
@@ -456,6 +467,18 @@ ridge_hypergradient = Question(
             "double",
             hypergradient_by(join=lambda u, H, w: -u @ torch.linalg.solve(H, 4 * w)),
             "twice ours: H is 2 (X^T X / N + lambda I), with a 2 before both terms",
+        ),
+        Mistake(
+            "half_and_sign",
+            hypergradient_by(join=lambda u, H, w: u @ torch.linalg.solve(H, w)),
+            "the sign is wrong, and a factor 2 is missing: dw/dlambda = -H^-1 (2 w), and u has a 2 "
+            "as well",
+        ),
+        Mistake(
+            "double_and_sign",
+            hypergradient_by(join=lambda u, H, w: u @ torch.linalg.solve(H, 4 * w)),
+            "the sign is wrong, and H lacks its 2: dw/dlambda = -H^-1 (2 w), with "
+            "H = 2 (X^T X / N + lambda I)",
         ),
         Mistake(
             "validation_hessian",

@@ -84,6 +84,14 @@ def forward_by(
     return forward_mode
 
 
+def new_carried(path: Tensor, A: Tensor, h: Tensor, lr: float) -> Tensor:
+    Z = torch.zeros_like(A)
+    for w in before(path):
+        Z = Z - lr * torch.diag(mixed(w, h))
+        Z = Z - lr * hessian(A, h) @ Z
+    return Z
+
+
 def column_by_column(path: Tensor, A: Tensor, h: Tensor, lr: float) -> Tensor:
     """One tangent for each hyper-parameter."""
     columns = []
@@ -218,6 +226,22 @@ forward_mode = Question(
             "last_step",
             forward_by(carried=lambda J, Z: 0 * Z),
             "only the last step counts: Z is carried on, (I - lr H) Z - lr M",
+        ),
+        Mistake(
+            "z_forgotten",
+            forward_by(jacobian=lambda H, lr: -lr * H),
+            "Z becomes - lr (H Z + M): the step keeps the old weights, so it is Z - lr (H Z + M)",
+        ),
+        Mistake(
+            "elementwise",
+            forward_by(carried=torch.mul),
+            "H * Z multiplies entry by entry: it is a matrix product, H @ Z",
+        ),
+        Mistake(
+            "new_carried",
+            new_carried,
+            "the step's own - lr M goes through its Jacobian, too: carry the old Z, then add - lr "
+            "M",
         ),
         Mistake(
             "identity",
