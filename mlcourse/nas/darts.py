@@ -68,7 +68,8 @@ def search(
     `train`. `train` and `val` share no images; `val` starts again where it ends. The weights move
     by SGD with a rate that falls from lr to lr_min by a cosine, an epoch a step, and gradients
     clipped to the norm `clip`; alpha moves by Adam with betas (0.5, 0.999), but not in the first
-    `warm_up` epochs. The defaults are the paper's, for batches of 64 and 50 epochs.
+    `warm_up` epochs. The defaults are the paper's, for batches of 64 and 50 epochs (lr_min is that
+    of its code: the paper says 0).
 
     `evaluate_on` adds NAME_loss and NAME_accuracy to the history, in evaluation mode, and
     `record(model)` its columns, by default `strengths_and_skips` for a Supernet. When
@@ -270,7 +271,11 @@ class _Run:
     def _identity(self) -> dict[str, Any]:
         """What two searches must share for one to continue the other."""
         size = sum(p.numel() for p in self.model.parameters())
-        return {**asdict(self.settings), "the number of parameters": size}
+        return {
+            **asdict(self.settings),
+            "the number of parameters": size,
+            "generator": "given" if self.generator else "none",
+        }
 
     def _changing(self) -> dict[str, Any]:
         return {

@@ -97,6 +97,31 @@ def test_exact_is_the_slope_of_the_loss_after_a_real_step(settings):
     assert math.isclose((above - below) / 2e-5, slope, rel_tol=1e-5)
 
 
+def test_other_hypergradients_take_the_architects_losses():
+    model = small(smooth=True)
+    architect = Architect(model, sgd(model, steps=0))
+    problem = (*architect.losses(TRAIN, VAL), architect.weights(), architect.alphas())
+    gradient = hypergradient(*problem, "reverse", steps=2, lr=0.1, momentum=0.9)
+    direction = {
+        name: torch.randn(g.shape, generator=generator(9), dtype=g.dtype)
+        for name, g in gradient.items()
+    }
+    ends = []
+    for e in (1e-5, -1e-5):
+        moved = copy.deepcopy(model)
+        with torch.no_grad():
+            for name, d in direction.items():
+                moved.get_parameter(name).add_(e * d)
+        optimizer = torch.optim.SGD(moved.weights(), 0.1, momentum=0.9, weight_decay=0.01)
+        for _ in range(2):
+            optimizer.zero_grad()
+            F.cross_entropy(moved(TRAIN[0]), TRAIN[1]).backward()
+            optimizer.step()
+        ends.append(F.cross_entropy(moved(VAL[0]), VAL[1]).item())
+    slope = sum(float((g * direction[name]).sum()) for name, g in gradient.items())
+    assert math.isclose((ends[0] - ends[1]) / 2e-5, slope, rel_tol=1e-5)
+
+
 @pytest.mark.parametrize("smooth", [False, True])
 def test_exact_is_double_backward_through_the_step_written_out(smooth):
     model = small(smooth)

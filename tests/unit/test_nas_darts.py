@@ -214,6 +214,8 @@ def test_a_checkpoint_of_another_search(tmp_path):
     search(model(), TRAIN, VAL, epochs=1, checkpoint=path)
     with pytest.raises(ValueError, match="belongs to another search: order is first there and"):
         search(model(), TRAIN, VAL, epochs=1, order="exact", checkpoint=path)
+    with pytest.raises(ValueError, match="another search: generator is none there and given here"):
+        search(model(), TRAIN, VAL, epochs=1, generator=torch.Generator(), checkpoint=path)
     with pytest.raises(ValueError, match="another search: the number of parameters is"):
         search(Simple(), TRAIN, VAL, epochs=1, checkpoint=path)
     path.write_bytes(b"nothing")
