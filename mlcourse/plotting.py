@@ -203,7 +203,7 @@ def curves(history: Mapping[str, Sequence[float]]) -> Figure:
 
 def line(ax: Axes, x: ArrayLike, y: ArrayLike, i: int, label: str) -> None:
     """Draw curve number i in its colour, line style and marker, with about eight markers."""
-    ax.plot(x, y, label=label, markevery=max(1, np.size(x) // 8), **_look(i))
+    ax.plot(x, y, label=label, markevery=max(1, len(np.asarray(x)) // 8), **_look(i))
 
 
 def _look(i: int) -> dict[str, Any]:

@@ -229,6 +229,16 @@ def test_bars_say_their_numbers_and_ranges():
     assert np.allclose(ends, [[198, 207], [300, 330]])
 
 
+@pytest.mark.parametrize("kind", [torch.linspace, np.linspace])
+def test_a_line_has_about_eight_markers_whatever_it_is_given(kind):
+    x = kind(0, 1, 80)
+    _, ax = plt.subplots()
+    plotting.line(ax, x, x**2, 0, "square")
+    assert ax.lines[0].get_markevery() == 10
+    plotting.line(ax, [0.0, 1.0], [0.0, 1.0], 1, "short")
+    assert ax.lines[1].get_markevery() == 1
+
+
 def test_trajectories_draw_the_paths_and_level_lines_of_the_quadratic():
     matrix = torch.tensor([[2.0, 0.5], [0.5, 6.0]])
     path = torch.tensor([[1.5, 1.0], [0.5, 0.2]])
