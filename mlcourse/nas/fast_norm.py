@@ -1,0 +1,179 @@
+"""A 1x1 convolution, its batch norm and the edge's weight as one product of matrices.
+
+With features D (pixels, channels), D W^T is the 1x1 convolution, and its mean and variance over
+pixels follow from those of D: mean m W^T and variance diag(W S W^T), where m and S are mean and
+covariance of D. So batch norm is known before the convolution is made, and both are D V^T + b with
+V = W / sqrt(variance + eps). The gradients below are of this form, with nothing but products of
+matrices that read D, and never write the convolution's output or its normalised form.
+
+Several edges are done at once: D is (edges, pixels, channels), W (edges, out, channels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn import functional as F
+
+from mlcourse.nas.fast_backward import gradients_by_autograd
+
+#: What torch's BatchNorm2d adds to variances.
+EPS = 1e-5
+
+
+class Statistics(NamedTuple):
+    """What a norm saw, without gradient: mean and variance, (edges, out), and how many pixels."""
+
+    mean: Tensor
+    variance: Tensor
+    pixels: int
+
+
+class RunningStatistics:
+    """Collects what norms saw, and then moves the running statistics of all of them at once."""
+
+    def __init__(self) -> None:
+        self._norms: list[nn.BatchNorm2d] = []
+        self._means: list[Tensor] = []
+        self._variances: list[Tensor] = []
+
+    def add(self, norms: Sequence[nn.BatchNorm2d], seen: Statistics) -> None:
+        """Note the statistics of some norms, (norms, channels), or of all the same, (channels,)."""
+        unbiased = seen.variance * (seen.pixels / (seen.pixels - 1))
+        self._norms += norms
+        self._means += seen.mean.expand(len(norms), -1).unbind()
+        self._variances += unbiased.expand(len(norms), -1).unbind()
+
+    def update(self) -> None:
+        """Do what each norm does in training mode."""
+        if not self._norms:
+            return
+        momentum = self._norms[0].momentum
+        torch._foreach_lerp_([n.running_mean for n in self._norms], self._means, momentum)
+        torch._foreach_lerp_([n.running_var for n in self._norms], self._variances, momentum)
+        torch._foreach_add_([n.num_batches_tracked for n in self._norms], 1)
+
+
+def add_normalised(
+    total: Tensor, D: Tensor, W: Tensor, weights: Tensor
+) -> tuple[Tensor, Statistics]:
+    """Add weights * norm(D W^T) to total (edges, pixels * out) in place, and return it.
+
+    weights (edges,) are those of the operation on each edge.
+    """
+    total, *seen = _AddNormalised.apply(total, D, W, weights[:, None])
+    return total, Statistics(*seen, D.shape[1])
+
+
+def normalised_relu(D: Tensor, W: Tensor) -> tuple[Tensor, Statistics]:
+    """Return relu(norm(D W^T)), (edges, pixels, out); in memory the pixels come first."""
+    Z, *seen = _NormalisedReLU.apply(D, W)
+    return Z, Statistics(*seen, D.shape[1])
+
+
+def standardised(x: Tensor) -> tuple[Tensor, Statistics]:
+    """Return norm(x) of x (pixels, channels): a batch norm without convolution."""
+    variance, mean = torch.var_mean(x.detach(), 0, correction=0)
+    return F.batch_norm(x, None, None, training=True, eps=EPS), Statistics(mean, variance, len(x))
+
+
+def plain_normalised_relu(D: Tensor, W: Tensor) -> Tensor:
+    """Do what `normalised_relu` does with torch's functions."""
+    return plain_normalised(D, W).relu()
+
+
+def plain_normalised(D: Tensor, W: Tensor, scale: Tensor | float = 1) -> Tensor:
+    """Return scale * norm(D W^T) (edges, pixels, out) with torch's functions, one after another.
+
+    scale is (edges, 1).
+    """
+    Y = D @ W.mT
+    norm = (Y - Y.mean(1, keepdim=True)) / (Y.var(1, correction=0, keepdim=True) + EPS).sqrt()
+    return norm * (scale[:, :, None] if isinstance(scale, Tensor) else scale)
+
+
+class _Norm:
+    """The batch norm of D W^T, known from D (edges, pixels, channels) and W."""
+
+    def __init__(self, D: Tensor, W: Tensor) -> None:
+        self.W, self.m = W, D.mean(1)
+        covariance = D.mT @ D / D.shape[1] - self.m[:, :, None] * self.m[:, None]
+        self.WS = W @ covariance
+        self.mean = (W @ self.m[:, :, None])[:, :, 0]
+        self.variance = (self.WS * W).sum(2)
+        self.r = (self.variance + EPS).rsqrt()
+
+    def product(self, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Return matrices V (edges, channels, out) and b (edges, 1, out): scale * norm is D V + b.
+
+        scale is (edges, 1).
+        """
+        scale = scale * self.r
+        return (scale[:, :, None] * self.W).mT, -(scale * self.mean)[:, None]
+
+    def backward(self, G: Tensor, D: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients in D, W and scale when scale * norm has G (edges, pixels, out).
+
+        With g the mean of G over pixels and q that of G * norm, the gradient in the convolution's
+        output is scale * r * (G - g - q * norm).
+        """
+        edges, pixels, channels = D.shape
+        GD, g = G.mT @ D / pixels, G.mean(1)
+        q = self.r * ((GD * self.W).sum(2) - self.mean * g)
+        V, _ = self.product(scale)
+        rq = (self.r * q)[:, :, None]
+        into_W = GD - g[:, :, None] * self.m[:, None] - rq * self.WS
+        into_W *= pixels * (scale * self.r)[:, :, None]
+        # In memory the pixels come first, as they do in D.
+        into_D = D.new_empty(pixels, edges, channels).transpose(0, 1)
+        constant = self.r * q * self.mean - g
+        torch.baddbmm(constant[:, None] @ V.mT, G, V.mT, out=into_D)
+        into_D.baddbmm_(D, V @ (rq * self.W), alpha=-1)
+        return into_D, into_W, pixels * q.sum(1, keepdim=True)
+
+
+class _AddNormalised(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, total: Tensor, D: Tensor, W: Tensor, scale: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.norm = norm = _Norm(D, W)
+        ctx.save_for_backward(D, W, scale)
+        ctx.mark_dirty(total)
+        ctx.mark_non_differentiable(norm.mean, norm.variance)
+        V, b = norm.product(scale)
+        total.view(D.shape[0], D.shape[1], -1).add_(b).baddbmm_(D, V)
+        return total, norm.mean, norm.variance
+
+    @staticmethod
+    def backward(ctx: Any, G: Tensor, *_: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        D, W, scale = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            by_edge = G.reshape(len(D), D.shape[1], -1)
+            return G, *gradients_by_autograd(plain_normalised, (D, W, scale), by_edge)
+        return G, *ctx.norm.backward(G.reshape(len(D), D.shape[1], -1), D, scale)
+
+
+class _NormalisedReLU(Function):
+    @staticmethod
+    def forward(ctx: Any, D: Tensor, W: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.norm = norm = _Norm(D, W)
+        V, b = norm.product(torch.ones_like(W[:, :1, 0]))
+        Z = D.new_empty(D.shape[1], len(W), W.shape[1]).transpose(0, 1)
+        torch.baddbmm(b, D, V, out=Z)
+        Z.relu_()
+        ctx.save_for_backward(D, W, Z)
+        ctx.mark_non_differentiable(norm.mean, norm.variance)
+        return Z, norm.mean, norm.variance
+
+    @staticmethod
+    def backward(ctx: Any, G: Tensor, *_: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        D, W, Z = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return gradients_by_autograd(plain_normalised_relu, (D, W), G)
+        into_D, into_W, _ = ctx.norm.backward(G * (Z > 0), D, torch.ones_like(W[:, :1, 0]))
+        return into_D, into_W
