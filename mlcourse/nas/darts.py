@@ -22,6 +22,7 @@ from mlcourse.checkpoints import random_states, restore_random_states
 from mlcourse.clipping import clip_by_norm_
 from mlcourse.nas.architect import Architect, Order
 from mlcourse.nas.genotype import KINDS, Genotype
+from mlcourse.nas.norms import measure_statistics_
 from mlcourse.nas.supernet import Supernet
 from mlcourse.training import Batches, History, Numbers, evaluate
 
@@ -71,10 +72,12 @@ def search(
     `warm_up` epochs. The defaults are the paper's, for batches of 64 and 50 epochs (lr_min is that
     of its code: the paper says 0).
 
-    `evaluate_on` adds NAME_loss and NAME_accuracy to the history, in evaluation mode, and
-    `record(model)` its columns, by default `strengths_and_skips` for a Supernet. When
-    `stop(history)`, asked after each epoch, is true, or the loss is not finite, the epoch was the
-    last. `generator` is what the model draws from, if not torch's own.
+    `evaluate_on` adds NAME_loss and NAME_accuracy to the history, in evaluation mode. For this the
+    statistics of batch norms are measured in one more pass over `train` (`measure_statistics_`):
+    those kept in training lag far behind in short searches. `record(model)` adds its columns, by
+    default those of `strengths_and_skips` for a Supernet. When `stop(history)`, asked after each
+    epoch, is true, or the loss is not finite, the epoch was the last. `generator` is what the
+    model draws from, if not torch's own.
 
     With a `checkpoint` the state is written there after each epoch, and a search that finds the
     file continues where it ends: on a CPU bit for bit, where batches draw from their attribute
@@ -109,7 +112,7 @@ def search(
 
     while not finished():
         numbers = run.epoch(move_alpha=found.history.epochs >= warm_up)
-        scores = _scores(model, evaluate_on or {})
+        scores = run.scores(evaluate_on) if evaluate_on else {}
         found.history.append(**numbers, **scores, **(record(model) if record else {}))
         found.alphas.append(run.alphas())
         if hasattr(model, "genotype"):
@@ -218,6 +221,15 @@ class _Run:
         self.optimizer.step()
         return loss.detach(), logits.detach()
 
+    def scores(self, evaluate_on: Mapping[str, Batches]) -> Numbers:
+        """Return loss and accuracy on each of some batches, and leave what is drawn as it was."""
+        measure_statistics_(self.model, self.batches[0], self.generator)
+        return {
+            f"{name}_{what}": number
+            for name, batches in evaluate_on.items()
+            for what, number in evaluate(self.model, batches).items()
+        }
+
     def alphas(self) -> dict[str, Tensor]:
         """Return copies of the architecture parameters, on the CPU."""
         return {name: p.detach().cpu().clone() for name, p in self.architect.alphas().items()}
@@ -293,11 +305,3 @@ def _again_and_again(batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
             yield batch
         if batch is None:
             raise ValueError("there are no validation batches: give at least one, in a list")
-
-
-def _scores(model: nn.Module, evaluate_on: Mapping[str, Batches]) -> Numbers:
-    return {
-        f"{name}_{what}": number
-        for name, batches in evaluate_on.items()
-        for what, number in evaluate(model, batches).items()
-    }

@@ -102,6 +102,21 @@ def test_what_is_recorded():
     assert last["normal_skips"] == net.genotype().occurrences("skip_connect", "normal")
 
 
+def test_evaluation_has_the_statistics_of_all_training_batches_and_changes_no_search():
+    scored, other = model(), model()
+    history = search(scored, TRAIN, VAL, epochs=2, evaluate_on={"val": VAL}).history
+    plain = search(other, TRAIN, VAL, epochs=2).history
+    weights = zip(scored.parameters(), other.parameters(), strict=True)
+    assert all(torch.equal(p, q) for p, q in weights)
+    assert history["train_loss"] == plain["train_loss"]
+    # The mean over batches of the first norm's means, and the loss with it.
+    means = [other.stem.conv(X).mean((0, 2, 3)) for X, _ in TRAIN]
+    torch.testing.assert_close(scored.stem.norm.running_mean, torch.stack(means).mean(0))
+    scored.eval()
+    losses = [F.cross_entropy(scored(X), y).item() for X, y in VAL]
+    assert math.isclose(history["val_loss"][-1], sum(losses) / 2)
+
+
 def test_means_are_over_images_and_not_over_batches():
     train = [TRAIN[0], (TRAIN[1][0][:3], TRAIN[1][1][:3])]
     net, seen = model(), []
