@@ -132,10 +132,9 @@ class _Fan:
     def _pool(self, name: str) -> Tensor:
         """The standardised pool, (N, H', W', C)."""
         pool, _ = self.edges[0][name]
-        pixels = _pixels(pool(_images(self.x)))
-        out, seen = standardised(pixels.flatten(0, 2))
+        out, seen = standardised(pool(_images(self.x)))
         self.statistics.add([edge[name][1] for edge in self.edges], seen)
-        return out.view_as(pixels)
+        return _pixels(out)
 
     def _features(self, operations: list[Any]) -> tuple[Tensor, Tensor, list[nn.BatchNorm2d]]:
         """What the last 1x1 convolutions of the edges' operations see, their weights, and norms."""
@@ -183,12 +182,12 @@ def _filtered(x: Tensor, units: list[Any]) -> tuple[Tensor, Tensor, list[nn.Batc
     Returns features (edges, N * H' * W', C), the weights of the 1x1 convolutions that take them,
     (edges, C, C), and their norms. If x has the channels of all edges, each sees its own.
     """
-    filters = torch.stack([unit.depthwise.weight[:, 0] for unit in units])
-    edges, C, K, _ = filters.shape
+    C, _, K, _ = units[0].depthwise.weight.shape
+    edges = len(units)
     (stride, _), (dilation, _) = units[0].depthwise.stride, units[0].depthwise.dilation
-    filters = filters.view(-1, x.shape[3], K, K)
+    filters = torch.cat([unit.depthwise.weight for unit in units]).view(-1, x.shape[3], K, K)
+    weight = torch.cat([unit.pointwise.weight for unit in units]).view(edges, C, C)
     features = depthwise(x, filters, stride, dilation).view(-1, edges, C).transpose(0, 1)
-    weight = torch.stack([unit.pointwise.weight[:, :, 0, 0] for unit in units])
     return features, weight, [unit.norm for unit in units]
 
 

@@ -20,7 +20,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from mlcourse.nas.fast_backward import gradients_by_autograd
-from mlcourse.nas.fast_extension import extension
+from mlcourse.nas.fast_extension import compiled
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
@@ -62,9 +62,24 @@ class _Depthwise(Function):
         if torch.is_grad_enabled():
             plain = gradients_by_autograd(plain_depthwise, (x, weight, *how), g)
             return *plain, None, None
-        fast = extension()
-        backward = _in_pytorch if fast is None else fast.depthwise_backward
-        return *backward(g.contiguous(), x.contiguous(), weight, *how), None, None
+        functions = compiled(g, x, weight) if weight.shape[-1] in (3, 5) else None
+        if functions is None:
+            return *_in_pytorch(g, x, weight, *how), None, None
+        return *_in_cpp(functions, g, x, weight, *how), None, None
+
+
+def _in_cpp(
+    functions: Any, g: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int
+) -> tuple[Tensor, Tensor]:
+    """Do what `_in_pytorch` does by the extension, which wants a border of zeros around images."""
+    _, H, W, _ = x.shape
+    pad = dilation * (weight.shape[-1] // 2)
+    bordered = F.pad(x, (0, 0, pad, pad, pad, pad))
+    filters = weight.permute(0, 2, 3, 1).contiguous()
+    into_x, into_filters = functions.depthwise_backward(
+        g.contiguous(), bordered, filters, stride, dilation
+    )
+    return into_x[:, pad : pad + H, pad : pad + W], into_filters.permute(0, 3, 1, 2)
 
 
 def _in_pytorch(

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.nn import functional as F
 
 from mlcourse.nas.fast_backward import gradients_by_autograd
+from mlcourse.nas.fast_products import affine2_, affine_, cross
 
 #: What torch's BatchNorm2d adds to variances.
 EPS = 1e-5
@@ -76,9 +76,9 @@ def normalised_relu(D: Tensor, W: Tensor) -> tuple[Tensor, Statistics]:
 
 
 def standardised(x: Tensor) -> tuple[Tensor, Statistics]:
-    """Return norm(x) of x (pixels, channels): a batch norm without convolution."""
-    variance, mean = torch.var_mean(x.detach(), 0, correction=0)
-    return F.batch_norm(x, None, None, training=True, eps=EPS), Statistics(mean, variance, len(x))
+    """Return norm(x) of images x (N, C, H, W): a batch norm without convolution."""
+    out, mean, r = torch.native_batch_norm(x, None, None, None, None, True, 0.0, EPS)
+    return out, Statistics(mean.detach(), r.detach() ** -2 - EPS, x.numel() // x.shape[1])
 
 
 def plain_normalised_relu(D: Tensor, W: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class _Norm:
 
     def __init__(self, D: Tensor, W: Tensor) -> None:
         self.W, self.m = W, D.mean(1)
-        covariance = D.mT @ D / D.shape[1] - self.m[:, :, None] * self.m[:, None]
+        covariance = cross(D, D) / D.shape[1] - self.m[:, :, None] * self.m[:, None]
         self.WS = W @ covariance
         self.mean = (W @ self.m[:, :, None])[:, :, 0]
         self.variance = (self.WS * W).sum(2)
@@ -122,7 +122,7 @@ class _Norm:
         output is scale * r * (G - g - q * norm).
         """
         edges, pixels, channels = D.shape
-        GD, g = G.mT @ D / pixels, G.mean(1)
+        GD, g = cross(G, D) / pixels, G.mean(1)
         q = self.r * ((GD * self.W).sum(2) - self.mean * g)
         V, _ = self.product(scale)
         rq = (self.r * q)[:, :, None]
@@ -131,8 +131,7 @@ class _Norm:
         # In memory the pixels come first, as they do in D.
         into_D = D.new_empty(pixels, edges, channels).transpose(0, 1)
         constant = self.r * q * self.mean - g
-        torch.baddbmm(constant[:, None] @ V.mT, G, V.mT, out=into_D)
-        into_D.baddbmm_(D, V @ (rq * self.W), alpha=-1)
+        affine2_(into_D, constant[:, None] @ V.mT, G, V.mT, D, V @ (-rq * self.W))
         return into_D, into_W, pixels * q.sum(1, keepdim=True)
 
 
@@ -146,7 +145,7 @@ class _AddNormalised(Function):
         ctx.mark_dirty(total)
         ctx.mark_non_differentiable(norm.mean, norm.variance)
         V, b = norm.product(scale)
-        total.view(D.shape[0], D.shape[1], -1).add_(b).baddbmm_(D, V)
+        affine_(total.view(D.shape[0], D.shape[1], -1), b, D, V, add=True)
         return total, norm.mean, norm.variance
 
     @staticmethod
@@ -164,7 +163,7 @@ class _NormalisedReLU(Function):
         ctx.norm = norm = _Norm(D, W)
         V, b = norm.product(torch.ones_like(W[:, :1, 0]))
         Z = D.new_empty(D.shape[1], len(W), W.shape[1]).transpose(0, 1)
-        torch.baddbmm(b, D, V, out=Z)
+        affine_(Z, b, D, V)
         Z.relu_()
         ctx.save_for_backward(D, W, Z)
         ctx.mark_non_differentiable(norm.mean, norm.variance)
@@ -175,5 +174,5 @@ class _NormalisedReLU(Function):
         D, W, Z = ctx.saved_tensors
         if torch.is_grad_enabled():
             return gradients_by_autograd(plain_normalised_relu, (D, W), G)
-        into_D, into_W, _ = ctx.norm.backward(G * (Z > 0), D, torch.ones_like(W[:, :1, 0]))
+        into_D, into_W, _ = ctx.norm.backward(torch.ops.aten.threshold_backward(G, Z, 0), D, torch.ones_like(W[:, :1, 0]))
         return into_D, into_W
