@@ -2,7 +2,7 @@
 
 Some labels of the training examples are wrong, and nobody knows which; those of a few validation
 examples are right. Source: Franceschi et al., Forward and reverse gradient-based hyperparameter
-optimization, 2017, section 5 (by reverse mode, with projected weights instead of a sigmoid).
+optimization, 2017, section 5.1 (by reverse mode, with projected weights instead of a sigmoid).
 """
 
 from __future__ import annotations

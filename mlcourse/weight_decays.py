@@ -2,7 +2,7 @@
 
 The decays are exp(h) for hyper-parameters h, so they stay positive. The more of them there are,
 the better they can fit the validation examples, which is not what these are for. Source: Lorraine
-et al., Optimizing millions of hyperparameters by implicit differentiation, 2020, section 5.
+et al., Optimizing millions of hyperparameters by implicit differentiation, 2020, section 5.2.
 """
 
 from __future__ import annotations
