@@ -32,8 +32,10 @@ def draw(genotype: Genotype, kind: Kind = "normal", ax: Axes | None = None) -> A
     check_genotype(genotype)
     ax = ax or plt.gca()
     genes, concat = genotype.genes(kind), genotype.concat(kind)
+    high = {1: 0.0, -1: 0.0}
     for (name, source), node, side in zip(genes, _nodes(genes), _sides(genes), strict=True):
         _arc(ax, source, node, name, side)
+        high[side] = max(high[side], _height(node - source))
     labels = ["$c_{k-2}$", "$c_{k-1}$", *map(str, range(len(genes) // 2))]
     for state, label in enumerate(labels):
         x, line = state * _APART, "-" if state in concat else ":"
@@ -49,10 +51,7 @@ def draw(genotype: Genotype, kind: Kind = "normal", ax: Axes | None = None) -> A
         va="center",
         fontsize=11,
     )
-    high = _height(
-        max(node - source for (_, source), node in zip(genes, _nodes(genes), strict=True))
-    )
-    ax.set(xlim=(-0.5, _APART * (len(labels) + 0.4)), ylim=(-high - 0.4, high + 0.4))
+    ax.set(xlim=(-0.5, _APART * (len(labels) + 0.4)), ylim=(-high[-1] - 0.4, high[1] + 0.4))
     ax.set_aspect("equal")
     ax.axis("off")
     return ax

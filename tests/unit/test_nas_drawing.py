@@ -43,6 +43,16 @@ def test_what_is_not_put_out_is_dotted(ax):
     assert "$c_k$ joins\n1, 3" in [text.get_text() for text in ax.texts]
 
 
+def test_the_axes_are_as_high_as_the_arcs_of_each_side(ax):
+    genes = (("skip_connect", 0), ("sep_conv_3x3", 1), ("skip_connect", 2), ("sep_conv_3x3", 0))
+    draw(Genotype(genes, (2, 3), genes, (2, 3)), ax=ax)
+    names = ("skip", "sep 3x3")
+    heights = [text.get_position()[1] for text in ax.texts if text.get_text() in names]
+    low, high = ax.get_ylim()
+    assert low < min(heights) < 0 < max(heights) < high
+    assert high + low == pytest.approx(max(heights) + min(heights))
+
+
 def test_two_operations_between_the_same_states_are_on_two_sides():
     twice = (("skip_connect", 0), ("sep_conv_3x3", 0))
     assert sum(_sides(twice)) == 0
