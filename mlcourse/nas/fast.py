@@ -16,6 +16,7 @@ Images are (N, H, W, C) in memory, channels last: pixels are the rows of matrice
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
@@ -197,9 +198,11 @@ _LOOKED_AT: WeakKeyDictionary[Cell, tuple[list[nn.Module], frozenset[str]]] = We
 
 def _usual_operations(cell: Cell, channels: int) -> frozenset[str]:
     """Return the operations that on all edges are as a Supernet makes them, not replaced."""
-    modules = list(cell.edges.modules())
+    modules: list[Any] = list(cell.edges)
+    for module in modules:
+        modules.extend(module._modules.values())
     seen, usual = _LOOKED_AT.get(cell, ([], frozenset()))
-    if len(seen) != len(modules) or any(a is not b for a, b in zip(seen, modules, strict=True)):
+    if len(seen) != len(modules) or not all(map(operator.is_, seen, modules)):
         usual = frozenset(cell.edges[0])
         for edge, (source, _) in zip(cell.edges, cell_edges(cell.nodes), strict=True):
             made = MixedEdge(channels, _stride(cell, source), tuple(edge))

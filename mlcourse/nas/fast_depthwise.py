@@ -53,7 +53,14 @@ class _Depthwise(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.dilation = stride, dilation
-        return plain_depthwise(x, weight, stride, dilation)
+        functions = _compiled(x, weight)
+        if functions is None:
+            return plain_depthwise(x, weight, stride, dilation)
+        k, C, _, _ = weight.shape
+        N, H, W, _ = x.shape
+        out = x.new_empty(N, -(-H // stride), -(-W // stride), k, C)
+        functions.depthwise_(out, *_with_border(x, weight, dilation), stride, dilation)
+        return out
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
@@ -62,23 +69,31 @@ class _Depthwise(Function):
         if torch.is_grad_enabled():
             plain = gradients_by_autograd(plain_depthwise, (x, weight, *how), g)
             return *plain, None, None
-        functions = compiled(g, x, weight) if weight.shape[-1] in (3, 5) else None
-        if functions is None:
-            return *_in_pytorch(g, x, weight, *how), None, None
-        return *_in_cpp(functions, g, x, weight, *how), None, None
+        functions = _compiled(x, weight)
+        backward = _in_pytorch if functions is None else _in_cpp
+        return *backward(g, x, weight, *how), None, None
+
+
+def _compiled(x: Tensor, weight: Tensor) -> Any:
+    return compiled(x) if weight.shape[-1] in (3, 5) else None
+
+
+def _with_border(x: Tensor, weight: Tensor, dilation: int) -> tuple[Tensor, Tensor]:
+    """Return images and filters as the extension wants them: a border of zeros, channels last."""
+    pad = dilation * (weight.shape[-1] // 2)
+    return F.pad(x, (0, 0, pad, pad, pad, pad)), weight.permute(0, 2, 3, 1).contiguous()
 
 
 def _in_cpp(
-    functions: Any, g: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int
+    g: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int
 ) -> tuple[Tensor, Tensor]:
-    """Do what `_in_pytorch` does by the extension, which wants a border of zeros around images."""
-    _, H, W, _ = x.shape
-    pad = dilation * (weight.shape[-1] // 2)
-    bordered = F.pad(x, (0, 0, pad, pad, pad, pad))
-    filters = weight.permute(0, 2, 3, 1).contiguous()
+    """Do what `_in_pytorch` does by the extension."""
+    functions = _compiled(x, weight)
+    bordered, filters = _with_border(x, weight, dilation)
     into_x, into_filters = functions.depthwise_backward(
         g.contiguous(), bordered, filters, stride, dilation
     )
+    (_, H, W, _), pad = x.shape, (bordered.shape[1] - x.shape[1]) // 2
     return into_x[:, pad : pad + H, pad : pad + W], into_filters.permute(0, 3, 1, 2)
 
 

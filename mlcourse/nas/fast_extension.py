@@ -26,13 +26,12 @@ _DTYPES = (torch.float32, torch.float64)
 _allowed = True
 
 
-def compiled(*tensors: Tensor) -> Any:
-    """Return the compiled functions if they can take these tensors, else None.
+def compiled(x: Tensor) -> Any:
+    """Return the compiled functions if they can take tensors of x's kind, else None.
 
     Where they cannot be built, a line on stderr says once why.
     """
-    on_cpu = all(t.device.type == "cpu" and t.dtype in _DTYPES for t in tensors)
-    return _build() if _allowed and on_cpu else None
+    return _build() if _allowed and x.dtype in _DTYPES and x.is_cpu else None
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from mlcourse.nas.fast_extension import compiled
 
 def cross(A: Tensor, D: Tensor) -> Tensor:
     """Return A^T D (edges, channels of A, channels of D), tall A and D."""
-    functions = compiled(A, D)
+    functions = compiled(A)
     if functions is None:
         return A.mT @ D
     return functions.cross(A, D)  # type: ignore[no-any-return]
@@ -22,7 +22,7 @@ def cross(A: Tensor, D: Tensor) -> Tensor:
 
 def affine_(out: Tensor, b: Tensor, A: Tensor, V: Tensor, add: bool = False) -> None:
     """Write A V + b into out, or add it with `add`; tall A and out, b (edges, 1, columns)."""
-    functions = compiled(out, A)
+    functions = compiled(A)
     if functions is not None:
         functions.affine_(out, A, V.contiguous(), None, None, b, add)
     elif add:
@@ -33,7 +33,7 @@ def affine_(out: Tensor, b: Tensor, A: Tensor, V: Tensor, add: bool = False) -> 
 
 def affine2_(out: Tensor, b: Tensor, A: Tensor, V: Tensor, D: Tensor, M: Tensor) -> None:
     """Write A V + D M + b into out."""
-    functions = compiled(out, A)
+    functions = compiled(A)
     if functions is not None:
         functions.affine_(out, A, V.contiguous(), D, M.contiguous(), b, False)
     else:
