@@ -11,19 +11,14 @@ accuracy with all units and with those that are needed. A stopped experiment
 goes on where it was.
 """
 
-import argparse
-import json
 import math
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
 
 import records
 import torch
 from torch.nn import functional as F
 
 from mlcourse import data
-from mlcourse.book.runs import RESULTS, machine
 from mlcourse.complexity_tasks import teacher_data, waves
 from mlcourse.sine_mixture import sine_mixture
 from mlcourse.unit_pruning import (
@@ -56,10 +51,10 @@ VARIANTS = [
 
 
 def plan(quick):
-    """Each run as (task, setting, seed)."""
+    """Each run: its task, setting and seed."""
     if quick:
         runs = [("teacher", USUAL), ("waves", {"step": 1.0}), ("digits", {})]
-        return [(*run, 0) for run in runs]
+        return [{"task": t, "setting": s, "seed": 0} for t, s in runs]
     teachers = [{**USUAL, "units": units} for units in (1, 2, 4, 8)]
     teachers += [{**USUAL, "n": n} for n in (25, 50, 100, 800)]
     teachers += [{**USUAL, **variant} for variant in VARIANTS]
@@ -68,7 +63,7 @@ def plan(quick):
     runs = [("teacher", setting) for setting in teachers + sizes]
     runs += [("waves", setting) for setting in steps] + [("digits", {})]
     return [
-        (task, setting, seed)
+        {"task": task, "setting": setting, "seed": seed}
         for seed in range(SETTING["seeds"])
         for task, setting in runs
         if task != "digits" or seed < 3
@@ -210,51 +205,17 @@ def digits(seed, epochs):
 TASKS = {"teacher": teacher, "waves": wave_terms, "digits": digits}
 
 
-def rounded(numbers):
-    """The same, with five digits of each number."""
-    if isinstance(numbers, float):
-        return float(f"{numbers:.5g}")
-    if isinstance(numbers, list):
-        return [rounded(number) for number in numbers]
-    if isinstance(numbers, dict):
-        return {what: rounded(number) for what, number in numbers.items()}
-    return numbers
-
-
 def main():
     """Do the runs that the file lacks; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a rehearsal")
-    parser.add_argument("--out", type=Path)
-    chosen = parser.parse_args()
-    folder = RESULTS.parents[1] / "_build" / "experiments"
-    out = chosen.out or (folder if chosen.quick else RESULTS) / f"{NAME}.json"
-    epochs = 40 if chosen.quick else SETTING["epochs"]
-    runs = json.loads(out.read_text("utf-8"))["runs"] if out.is_file() else []
-    done = [(run["task"], run["setting"], run["seed"]) for run in runs]
-    missing = [run for run in plan(chosen.quick) if run not in done]
-    print(f"{len(done)} runs done, {len(missing)} to do", flush=True)
-    torch.set_num_threads(1)
-    for task, setting, seed in missing:
-        result = rounded(TASKS[task](seed, epochs, **setting))
-        runs.append(
-            {"task": task, "setting": setting, "seed": seed, **result}
-        )
-        write(out, runs, chosen.quick)
-        print(f"{task} {setting}, seed {seed}", flush=True)
+    quick, out = records.asked(NAME, __doc__)
+    epochs = 40 if quick else SETTING["epochs"]
+
+    def do(task, setting, seed):
+        return records.rounded(TASKS[task](seed, epochs, **setting))
+
+    head = records.about(NAME, quick, setting=SETTING)
+    records.do_missing(out, plan(quick), do, head)
     return 0
-
-
-def write(path, runs, quick):
-    """Write one run a line, so that a stop leaves the old file."""
-    head = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "command": f"python book/experiments/{NAME}.py" + " --quick" * quick,
-        "machine": machine(),
-        "setting": SETTING,
-    }
-    lines = [json.dumps(run) for run in runs]
-    records.replace(path, records.one_a_line(head, runs=lines))
 
 
 if __name__ == "__main__":

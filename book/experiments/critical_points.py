@@ -10,11 +10,8 @@ A search that finds none is kept too, with how it ended. Two minutes; a
 stopped experiment goes on where it was.
 """
 
-import argparse
 import json
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
 
 import records
 import torch
@@ -22,7 +19,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from mlcourse import data, landscape
-from mlcourse.book.runs import RESULTS, machine
 
 NAME = "critical_points"
 SETTING = {
@@ -100,43 +96,29 @@ def search(f, step, x):
 
 def main():
     """Do the runs that the file lacks; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a rehearsal")
-    parser.add_argument("--out", type=Path)
-    chosen = parser.parse_args()
-    folder = RESULTS.parents[1] / "_build" / "experiments"
-    out = chosen.out or (folder if chosen.quick else RESULTS) / f"{NAME}.json"
-    seeds = 1 if chosen.quick else SETTING["seeds"]
-    runs = json.loads(out.read_text("utf-8"))["runs"] if out.is_file() else []
-    done = {(run["hidden"], run["seed"]) for run in runs}
-    wanted = [(h, seed) for h in SETTING["hidden"] for seed in range(seeds)]
-    missing = [one for one in wanted if one not in done]
-    print(f"{len(done)} runs done, {len(missing)} to do", flush=True)
-    torch.set_num_threads(1)
+    quick, out = records.asked(NAME, __doc__)
+    seeds = 1 if quick else SETTING["seeds"]
+    plan = [
+        {"hidden": hidden, "seed": seed}
+        for hidden in SETTING["hidden"]
+        for seed in range(seeds)
+    ]
     X, y = examples()
-    for hidden, seed in missing:
+
+    def do(hidden, seed):
         f, x = cost(hidden, seed, X, y)
-        searches = [
-            search(f, *start)
-            for start in starts(f, x, seed, SETTING["starts"])
-        ]
-        runs.append({"hidden": hidden, "seed": seed, "searches": searches})
-        write(out, runs, chosen.quick)
-        print(f"{hidden} hidden units, seed {seed}", flush=True)
+        points = starts(f, x, seed, SETTING["starts"])
+        return {"searches": [search(f, *start) for start in points]}
+
+    what = "digits 0 to 3, 2 x 2 pixels, 100 examples"
+    head = records.about(NAME, quick, data=what, setting=SETTING)
+    records.do_missing(out, plan, do, head, line)
     return 0
 
 
-def write(path, runs, quick):
-    """Write one search a line, so that a stop leaves the old file."""
-    head = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "command": f"python book/experiments/{NAME}.py" + " --quick" * quick,
-        "machine": machine(),
-        "data": "digits 0 to 3, 2 x 2 pixels, 100 examples",
-        "setting": SETTING,
-    }
-    lines = [json.dumps(run).replace(", {", ",\n   {") for run in runs]
-    records.replace(path, records.one_a_line(head, runs=lines))
+def line(run):
+    """A run with a search a line."""
+    return json.dumps(run).replace(", {", ",\n   {")
 
 
 if __name__ == "__main__":

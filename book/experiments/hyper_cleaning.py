@@ -10,19 +10,14 @@ weight decay for all weights, for each class, pixel or weight, tuned on 20 to
 360 images. A stopped experiment goes on where it was.
 """
 
-import argparse
-import json
 import sys
 import time
-from datetime import UTC, datetime
-from pathlib import Path
 
 import records
 import torch
 
 from mlcourse import data
 from mlcourse import softmax_regression as softmax
-from mlcourse.book.runs import RESULTS, machine
 from mlcourse.hyper_cleaning import (
     Cleaning,
     corrupted,
@@ -59,14 +54,14 @@ NOISE = {"any": None, "next": 1}
 
 
 def plan(quick):
-    """Each run as (task, setting, seed)."""
+    """Each run: its task, setting and seed."""
     if quick:
         runs = [
             ("cleaning", {"noise": "next", "n_val": 50}),
             ("methods", {"method": "neumann"}),
             ("decays", {"share": "pixel", "n_val": 50}),
         ]
-        return [(*run, 0) for run in runs]
+        return [{"task": t, "setting": s, "seed": 0} for t, s in runs]
     runs = [
         ("cleaning", {"noise": noise, "n_val": n})
         for n in SIZES
@@ -85,7 +80,7 @@ def plan(quick):
         for share in GROUPS
     ]
     return [
-        (task, setting, seed)
+        {"task": task, "setting": setting, "seed": seed}
         for seed in range(SETTING["seeds"])
         for task, setting in runs
         if task != "methods" or seed < 5
@@ -274,52 +269,18 @@ def decays(seed, steps, share, n_val):
 TASKS = {"cleaning": cleaning, "methods": methods, "decays": decays}
 
 
-def rounded(numbers):
-    """The same, with five digits of each number."""
-    if isinstance(numbers, float):
-        return float(f"{numbers:.5g}")
-    if isinstance(numbers, list):
-        return [rounded(number) for number in numbers]
-    if isinstance(numbers, dict):
-        return {what: rounded(number) for what, number in numbers.items()}
-    return numbers
-
-
 def main():
     """Do the runs that the file lacks; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a rehearsal")
-    parser.add_argument("--out", type=Path)
-    chosen = parser.parse_args()
-    folder = RESULTS.parents[1] / "_build" / "experiments"
-    out = chosen.out or (folder if chosen.quick else RESULTS) / f"{NAME}.json"
-    runs = json.loads(out.read_text("utf-8"))["runs"] if out.is_file() else []
-    done = [(run["task"], run["setting"], run["seed"]) for run in runs]
-    missing = [run for run in plan(chosen.quick) if run not in done]
-    print(f"{len(done)} runs done, {len(missing)} to do", flush=True)
-    torch.set_num_threads(1)
-    for task, setting, seed in missing:
+    quick, out = records.asked(NAME, __doc__)
+
+    def do(task, setting, seed):
         steps = SETTING["decays_steps" if task == "decays" else "steps"]
-        steps = 2 if chosen.quick else steps
-        result = rounded(TASKS[task](seed, steps, **setting))
-        runs.append(
-            {"task": task, "setting": setting, "seed": seed, **result}
-        )
-        write(out, runs, chosen.quick)
-        print(f"{task} {setting}, seed {seed}", flush=True)
+        steps = 2 if quick else steps
+        return records.rounded(TASKS[task](seed, steps, **setting))
+
+    head = records.about(NAME, quick, setting=SETTING)
+    records.do_missing(out, plan(quick), do, head)
     return 0
-
-
-def write(path, runs, quick):
-    """Write one run a line, so that a stop leaves the old file."""
-    head = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "command": f"python book/experiments/{NAME}.py" + " --quick" * quick,
-        "machine": machine(),
-        "setting": SETTING,
-    }
-    lines = [json.dumps(run) for run in runs]
-    records.replace(path, records.one_a_line(head, runs=lines))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,8 @@ were chosen on other splits (seeds 100 to 103, with wrong labels, by the
 validation loss). A stopped experiment goes on where it was.
 """
 
-import argparse
-import json
 import sys
 import time
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import records
@@ -25,7 +21,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from mlcourse import data
-from mlcourse.book.runs import RESULTS, machine
 from mlcourse.self_tuning import Tuned, self_tune, self_tuning_mlp
 
 NAME = "self_tuning"
@@ -166,52 +161,25 @@ def run(share, seed, epochs, trials):
     return found
 
 
-def rounded(numbers):
-    """The same, with five digits of each number."""
-    if isinstance(numbers, list):
-        return [rounded(number) for number in numbers]
-    if isinstance(numbers, dict):
-        return {what: rounded(number) for what, number in numbers.items()}
-    return float(f"{numbers:.5g}")
-
-
 def main():
     """Do the runs that the file lacks; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a rehearsal")
-    parser.add_argument("--out", type=Path)
-    chosen = parser.parse_args()
-    folder = RESULTS.parents[1] / "_build" / "experiments"
-    out = chosen.out or (folder if chosen.quick else RESULTS) / f"{NAME}.json"
-    epochs = 12 if chosen.quick else SETTING["epochs"]
-    trials = 2 if chosen.quick else SETTING["trials"]
-    seeds = 1 if chosen.quick else SETTING["seeds"]
-    runs = json.loads(out.read_text("utf-8"))["runs"] if out.is_file() else []
+    quick, out = records.asked(NAME, __doc__)
+    epochs = 12 if quick else SETTING["epochs"]
+    trials = 2 if quick else SETTING["trials"]
+    seeds = 1 if quick else SETTING["seeds"]
     first = SETTING["first_seed"]
-    done = {(one["wrong"], one["seed"]) for one in runs}
-    torch.set_num_threads(1)
-    for seed in range(first, first + seeds):
-        for share in SHARES:
-            if (share, seed) in done:
-                continue
-            found = rounded(run(share, seed, epochs, trials))
-            runs.append({"wrong": share, "seed": seed, **found})
-            write(out, runs, chosen.quick)
-            print(f"{share:.0%} wrong, seed {seed}", flush=True)
+    plan = [
+        {"wrong": share, "seed": seed}
+        for seed in range(first, first + seeds)
+        for share in SHARES
+    ]
+
+    def do(wrong, seed):
+        return records.rounded(run(wrong, seed, epochs, trials))
+
+    head = records.about(NAME, quick, setting=SETTING, starts=STARTS)
+    records.do_missing(out, plan, do, head)
     return 0
-
-
-def write(path, runs, quick):
-    """Write one run a line, so that a stop leaves the old file."""
-    head = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "command": f"python book/experiments/{NAME}.py" + " --quick" * quick,
-        "machine": machine(),
-        "setting": SETTING,
-        "starts": STARTS,
-    }
-    lines = [json.dumps(one) for one in runs]
-    records.replace(path, records.one_a_line(head, runs=lines))
 
 
 if __name__ == "__main__":

@@ -68,5 +68,5 @@ def test_a_rehearsal_runs_and_is_not_repeated(script, tmp_path: Path, monkeypatc
                 assert 0 <= run[start][kind]["test_accuracy"] <= 1
     capsys.readouterr()
     assert script.main() == 0
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == "2 runs done, 0 to do\n"
     assert out.read_text(encoding="utf-8") == first
