@@ -24,6 +24,7 @@ EXERCISES = (
     "bilevel_toy",
     "hypergradients",
     "complexity",
+    "mixed_edge",
 )
 
 

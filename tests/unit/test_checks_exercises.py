@@ -314,6 +314,17 @@ PROMISED = [
     ("hypergradients.reverse_mode", "plus"),
     ("hypergradients.truncated_reverse", "transposed_A"),
     ("hypergradients.truncated_reverse", "first_steps"),
+    ("mixed_edge.edge_weights", "over_edges"),
+    ("mixed_edge.edge_weights", "none_outside"),
+    ("mixed_edge.mixed_output", "not_normalised"),
+    ("mixed_edge.mixed_output", "relu"),
+    ("mixed_edge.alpha_gradient", "no_mean"),
+    ("mixed_edge.average_pool", "padding_counted"),
+    ("mixed_edge.operation_costs", "skip_is_free"),
+    ("mixed_edge.mixed_cell", "over_edges"),
+    ("mixed_edge.mixed_cell", "node_weights"),
+    ("mixed_edge.mixed_cell", "nodes_added"),
+    ("mixed_edge.edges_that_halve", "all"),
 ]
 
 

@@ -1,0 +1,1 @@
+"""The questions of the exercise `mixed_edge`: mixing, operations, cells, sizes."""
