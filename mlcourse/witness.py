@@ -2,8 +2,8 @@
 
 `small_cnn` makes one, `report` tells what happened to it; `Epochs` is a training that runs by a
 script, `differentiate` finds the gradients of a function, `Bowl` is the gradient of one that is
-known, `Quartic` and `PenalisedQuartic` are functions with known derivatives, and `optimise` lets an
-optimiser step. Nothing here depends on the global random numbers: dropout draws its masks from a
+known, `Quartic` and `PenalisedQuartic` are functions with known derivatives, `ChainLoss` is the loss
+of a small supernet, and `optimise` lets an optimiser step. Nothing here depends on the global random numbers: dropout draws its masks from a
 generator of its own.
 """
 
@@ -286,6 +286,25 @@ class PenalisedQuartic:
         """Return the value at w and h, a 0-dimensional tensor."""
         penalty = (self.G @ h).exp() * (w**2 / 2 + self.c * w**4 / 4)
         return (w * (self.A @ w / 2 + self.b) + penalty).sum()
+
+
+class ChainLoss:
+    """The mean squared error of a small supernet: a chain of mixed edges, on some examples.
+
+    X is (N, d), y is (N,); w is (edges, d), alpha is (edges, 3). Each edge mixes three operations
+    by the softmax of its row of alpha: none (zeros), skip (what arrives, a), and tanh(w a). The
+    prediction is the sum of what arrives at the end. Everything is smooth.
+    """
+
+    def __init__(self, X: Tensor, y: Tensor) -> None:
+        self.X, self.y = X, y
+
+    def __call__(self, w: Tensor, alpha: Tensor) -> Tensor:
+        """Return the value at w and alpha, a 0-dimensional tensor."""
+        a = self.X
+        for weights, (_, skip, layer) in zip(w, alpha.softmax(dim=1), strict=True):
+            a = skip * a + layer * torch.tanh(weights * a)
+        return ((a.sum(dim=1) - self.y) ** 2).mean()
 
 
 class Product:

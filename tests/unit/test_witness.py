@@ -12,6 +12,7 @@ from mlcourse.checks.train_a_cnn_questions.shared import draw_images, draw_state
 from mlcourse.convnets import course_cnn
 from mlcourse.witness import (
     Bowl,
+    ChainLoss,
     Epochs,
     Halving,
     PenalisedQuartic,
@@ -295,3 +296,18 @@ def test_the_penalised_quartic_has_the_derivatives_that_it_says():
 def test_a_product_is_with_its_matrix():
     A = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     assert Product(A)(torch.tensor([1.0, -1.0])).tolist() == [-1.0, -1.0]
+
+
+def test_the_chain_loss_mixes_three_operations_an_edge():
+    generator = torch.Generator().manual_seed(0)
+    X, y, w, alpha = (
+        torch.randn(shape, generator=generator, dtype=torch.float64)
+        for shape in ((4, 3), (4,), (2, 3), (2, 3))
+    )
+    arrived = X
+    for edge in range(2):
+        strengths = alpha[edge].exp() / alpha[edge].exp().sum()
+        outputs = [torch.zeros_like(X), arrived, torch.tanh(w[edge] * arrived)]
+        arrived = sum(p * output for p, output in zip(strengths, outputs, strict=True))
+    expected = ((arrived @ torch.ones(3, dtype=torch.float64) - y) ** 2).sum() / 4
+    torch.testing.assert_close(ChainLoss(X, y)(w, alpha), expected, rtol=1e-12, atol=0)

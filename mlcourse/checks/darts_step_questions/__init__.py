@@ -1,0 +1,1 @@
+"""The questions of the exercise `darts_step`."""
