@@ -188,6 +188,11 @@ def marker_of(line: str) -> str | None:
 
 def refuse_strays(written: list[NotebookNode], exercise: Exercise) -> None:
     """Refuse mistyped markers and options, and questions and cells that do not correspond."""
+    if not written or not is_prose(written[0]):
+        raise Refused(
+            f"{exercise.name}: the first cell is no text (two blank lines after the header make an "
+            "empty one): begin with # %% [markdown] and the title"
+        )
     declared = {question.name: question for question in exercise.questions}
     answered: set[str] = set()
     for before, cell in zip([None, *written], written, strict=False):

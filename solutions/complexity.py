@@ -11,7 +11,6 @@
 #     name: python3
 # ---
 
-
 # %% [markdown]
 # # Optimal complexity
 #
@@ -63,7 +62,7 @@ def class_nll(logits, labels):
 #
 # **A code in two parts.** Fit a polynomial of degree $d$ by least squares. Whoever wants to read your answers first gets its $k = d + 1$ coefficients, and then what is left to say about the answers. With $N$ examples a coefficient can be known to about $1/\sqrt N$, so there is no use in telling it with more digits: its price is $\frac12 \ln N$. Together
 #
-# $$\text{code length} = \underbrace{-\ln P(y \mid \text{the fit})}_{\texttt{gaussian\_nll}} + \frac{k}{2} \ln N .$$
+# $$\text{code length} = \underbrace{-\ln P(y \mid \text{the fit})}_{\mathtt{gaussian\_nll}} + \frac{k}{2} \ln N .$$
 #
 # `x` and `y` are $(N,)$. Give the lengths for the degrees $0, 1, \dots,$ `most`, in **bits**, as a list or an array. (`np.polyfit` takes tensors too.)
 
@@ -151,7 +150,7 @@ one_weight = 1.18032
 ### END SOLUTION
 
 # %% [markdown]
-# **A layer.** Now the weights of a dense layer: `mean` and `log_sigma` are $(n_{out}, n_{in})$, with $\sigma = \exp(\texttt{log\_sigma})$. The prior of a weight is $\mathcal N(0, 1/\alpha)$, and all weights of a **column** (those that one input sends out) share their precision: `log_precision` is $(1, n_{in})$, with $\alpha = \exp(\texttt{log\_precision})$. Return the price of all weights together, a number. (Use operations of torch: at the end autograd will have to follow.)
+# **A layer.** Now the weights of a dense layer: `mean` and `log_sigma` are $(n_{out}, n_{in})$, with $\sigma = \exp(\mathtt{log\_sigma})$. The prior of a weight is $\mathcal N(0, 1/\alpha)$, and all weights of a **column** (those that one input sends out) share their precision: `log_precision` is $(1, n_{in})$, with $\alpha = \exp(\mathtt{log\_precision})$. Return the price of all weights together, a number. (Use operations of torch: at the end autograd will have to follow.)
 
 
 # %% question="weights_kl"
