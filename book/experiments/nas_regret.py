@@ -60,7 +60,7 @@ DARTS = {
     "weight_decay": small_networks.WEIGHT_DECAY,
     "lr_alpha": 0.01,
 }
-DARTS_SEEDS = {"first": 20, "exact": 10}
+DARTS_SEEDS = {"first": 10, "exact": 5}
 
 
 def main():
