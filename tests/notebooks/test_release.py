@@ -158,7 +158,11 @@ def test_the_file_is_the_same_each_time_and_valid():
             "",
             "no cell answers",
         ),
-        ("# %% [markdown]\n# # Small", "# %%\n\n# %% [markdown]\n# # Small", "first cell is no text"),
+        (
+            "# %% [markdown]\n# # Small",
+            "# %%\n\n# %% [markdown]\n# # Small",
+            "first cell is no text",
+        ),
         ("def norm(x)", "def length(x)", "no function 'norm'"),
         ('[markdown] question="why"', 'question="why"', "marker '# <!-- ### BEGIN SOLUTION -->'"),
         (
