@@ -1,4 +1,4 @@
-"""The functions in C++ of the fast form: built when it is first needed, and done without where it cannot.
+"""The functions in C++ of the fast form: built when first needed, done without where they cannot be.
 
 The build takes about 20 seconds, once a machine: it stays in torch's cache of extensions, which is
 $TORCH_EXTENSIONS_DIR or the user's cache. It needs a C++ compiler and ninja.
@@ -10,18 +10,18 @@ import hashlib
 import logging
 import platform
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any
 
 import torch
 from torch import Tensor
 
-_SOURCES = [
-    Path(__file__).with_name(name) for name in ("fast_depthwise.cpp", "fast_products.cpp")
-]
+_SOURCES = [Path(__file__).with_name(name) for name in ("fast_depthwise.cpp", "fast_products.cpp")]
 _DTYPES = (torch.float32, torch.float64)
 _allowed = True
 
@@ -54,10 +54,10 @@ def _build() -> Any:
 
         flags, sources = ["-O3", "-march=native"], [str(path) for path in _SOURCES]
         load(f"mlcourse_nas_{_key()}", sources, extra_cflags=flags, is_python_module=False)
-    except (OSError, RuntimeError, ImportError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+    except (OSError, RuntimeError, ImportError, SubprocessError) as error:
+        reason = textwrap.shorten(str(error), 80)
         print(
-            f"the C++ extension was not built ({reason[0]}): using PyTorch alone, which is slower",
+            f"the C++ extension was not built ({reason}): using PyTorch alone, which is slower",
             file=sys.stderr,
         )
         return None

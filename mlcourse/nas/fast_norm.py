@@ -174,5 +174,7 @@ class _NormalisedReLU(Function):
         D, W, Z = ctx.saved_tensors
         if torch.is_grad_enabled():
             return gradients_by_autograd(plain_normalised_relu, (D, W), G)
-        into_D, into_W, _ = ctx.norm.backward(torch.ops.aten.threshold_backward(G, Z, 0), D, torch.ones_like(W[:, :1, 0]))
+        into_D, into_W, _ = ctx.norm.backward(
+            torch.ops.aten.threshold_backward(G, Z, 0), D, torch.ones_like(W[:, :1, 0])
+        )
         return into_D, into_W
