@@ -25,6 +25,7 @@ EXERCISES = (
     "hypergradients",
     "complexity",
     "mixed_edge",
+    "derive_cell",
     "darts_step",
 )
 
