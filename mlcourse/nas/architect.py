@@ -49,6 +49,7 @@ class Architect:
     `loss(output, target)` is a mean over the batch. Nothing of the model or the optimiser changes:
     weights move in a copy, and statistics of batch norms too. What the model draws, from
     `generator` or else torch's own, is drawn once a gradient: each loss sees the same numbers.
+    `penalty(alphas)`, of the architecture parameters by name, is added to the validation loss.
 
     Raises ValueError for another order, and for an optimiser that makes other steps or also holds
     the architecture.
@@ -62,12 +63,13 @@ class Architect:
         *,
         loss: Callable[[Tensor, Any], Tensor] = F.cross_entropy,
         generator: torch.Generator | None = None,
+        penalty: Callable[[Named], Tensor | float] | None = None,
     ) -> None:
         if order not in _METHODS:
             raise ValueError(f"order is {order!r}: give one of {', '.join(_METHODS)}")
         _check_optimizer(model, optimizer)
         self.model, self.optimizer, self.order = model, optimizer, order
-        self.loss, self.generator = loss, generator
+        self.loss, self.generator, self.penalty = loss, generator, penalty
 
     def backward(self, train: Batch, val: Batch) -> None:
         """Put the gradient where `loss.backward()` does, but set what is there, and do not add.
@@ -101,7 +103,7 @@ class Architect:
             penalty = sum((p**2).sum() for p in w.values()) if decay else 0
             return data_loss(w, alpha) + decay / 2 * penalty
 
-        return train_loss, self._loss_on(val)
+        return train_loss, self._with_penalty(self._loss_on(val))
 
     def weights(self) -> Named:
         """Return the parameters that the optimiser moves, by name."""
@@ -125,6 +127,12 @@ class Architect:
             return self.loss(output, targets)
 
         return loss
+
+    def _with_penalty(self, loss: Loss) -> Loss:
+        penalty = self.penalty
+        if penalty is None:
+            return loss
+        return lambda w, alpha: loss(w, alpha) + penalty(alpha)
 
     def _velocity(self, weights: Named) -> Named:
         """The optimiser's velocity of each weight; there is none before its first step."""

@@ -13,22 +13,34 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mlcourse.nas.operations import FactorizedReduction, operation, relu_conv_norm
+from mlcourse.nas.operations import FactorizedReduction, Zero, operation, relu_conv_norm
 
 
 class MixedEdge(nn.ModuleDict):
     """All candidate operations of one edge, by name; its output is their weighted sum.
 
     The batch norms have no scales, which would undo the weights, and pools are followed by one,
-    as convolutions are. An operation can be replaced by another: `edge["skip_connect"] = ...`.
+    as convolutions are. An operation can be replaced by another: `edge["skip_connect"] = ...`, and
+    those named in `dropped` are left out of the sum.
     """
 
     def __init__(self, channels: int, stride: int, operations: Sequence[str]) -> None:
-        super().__init__({name: _candidate(name, channels, stride) for name in operations})
+        super().__init__({name: self.candidate(name, channels, stride) for name in operations})
+        self.channels, self.stride = channels, stride
+        self.dropped: frozenset[str] = frozenset()
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Apply the edge to x (N, C, H, W), with one weight for each operation (operations,)."""
-        return _sum(w * op(x) for w, op in zip(weights, self.values(), strict=True))
+        weighted = zip(weights, self.items(), strict=True)
+        parts = [w * op(x) for w, (name, op) in weighted if name not in self.dropped]
+        return _sum(parts) if parts else Zero(self.stride)(x)
+
+    def candidate(self, name: str, channels: int, stride: int) -> nn.Module:
+        """Return the operation of that name."""
+        op = operation(name, channels, stride, affine=False)
+        if "pool" not in name:
+            return op
+        return nn.Sequential(op, nn.BatchNorm2d(channels, affine=False))
 
 
 class Cell(nn.Module):
@@ -127,10 +139,3 @@ def check_sizes(**sizes: int) -> None:
 
 def _sum(tensors: Iterable[Tensor]) -> Tensor:
     return reduce(torch.add, tensors)
-
-
-def _candidate(name: str, channels: int, stride: int) -> nn.Module:
-    op = operation(name, channels, stride, affine=False)
-    if "pool" not in name:
-        return op
-    return nn.Sequential(op, nn.BatchNorm2d(channels, affine=False))

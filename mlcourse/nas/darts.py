@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from mlcourse.checkpoints import random_states, restore_random_states
 from mlcourse.clipping import clip_by_norm_
 from mlcourse.nas.architect import Architect, Order
-from mlcourse.nas.genotype import KINDS, Genotype
+from mlcourse.nas.genotype import Genotype
 from mlcourse.nas.norms import measure_statistics_
+from mlcourse.nas.remedies.remedy import Remedy, strengths_by_kind
 from mlcourse.nas.supernet import Supernet
 from mlcourse.training import Batches, History, Numbers, evaluate
 
@@ -59,6 +60,7 @@ def search(
     evaluate_on: Mapping[str, Batches] | None = None,
     record: Callable[[Any], Numbers] | None = None,
     stop: Callable[[History], bool] | None = None,
+    remedies: Sequence[Remedy] = (),
     generator: torch.Generator | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Search:
@@ -75,9 +77,10 @@ def search(
     `evaluate_on` adds NAME_loss and NAME_accuracy to the history, in evaluation mode. For this the
     statistics of batch norms are measured in one more pass over `train` (`measure_statistics_`):
     those kept in training lag far behind in short searches. `record(model)` adds its columns, by
-    default those of `strengths_and_skips` for a Supernet. When `stop(history)`, asked after each
-    epoch, is true, or the loss is not finite, the epoch was the last. `generator` is what the
-    model draws from, if not torch's own.
+    default those of `strengths_and_skips` for a supernet. When `stop(history)`, asked after each
+    epoch, is true, or the loss is not finite, the epoch was the last. Each of `remedies` (see
+    `mlcourse.nas.remedies`) acts on the model and the search at its moments; give them a new model.
+    `generator` is what the model draws from, if not torch's own.
 
     With a `checkpoint` the state is written there after each epoch, and a search that finds the
     file continues where it ends: on a CPU bit for bit, where batches draw from their attribute
@@ -98,8 +101,8 @@ def search(
         weight_decay_alpha=weight_decay_alpha,
         warm_up=warm_up,
     )
-    run = _Run(model, train, val, settings, generator)
-    if record is None and isinstance(model, Supernet):
+    run = _Run(model, train, val, settings, generator, remedies)
+    if record is None and hasattr(model, "alpha_names"):
         record = strengths_and_skips
     found = Search()
     if checkpoint is not None and os.path.exists(checkpoint):
@@ -107,13 +110,18 @@ def search(
 
     def finished() -> bool:
         history = found.history
-        stopped = stop is not None and history.epochs > 0 and stop(history)
+        stops = [*([stop] if stop else []), *(remedy.stop for remedy in remedies)]
+        stopped = history.epochs > 0 and any(asked(history) for asked in stops)
         return history.epochs >= epochs or history.diverged or stopped
 
     while not finished():
-        numbers = run.epoch(move_alpha=found.history.epochs >= warm_up)
-        scores = run.scores(evaluate_on) if evaluate_on else {}
-        found.history.append(**numbers, **scores, **(record(model) if record else {}))
+        for remedy in remedies:
+            remedy.begin_epoch(model, found.history.epochs, epochs)
+        numbers = dict(run.epoch(move_alpha=found.history.epochs >= warm_up))
+        numbers |= run.scores(evaluate_on) if evaluate_on else {}
+        for recorded in (record, *(remedy.record for remedy in remedies)):
+            numbers |= recorded(model) if recorded else {}
+        found.history.append(**numbers)
         found.alphas.append(run.alphas())
         if hasattr(model, "genotype"):
             found.genotypes.append(model.genotype())  # type: ignore[operator]
@@ -122,18 +130,17 @@ def search(
     return found
 
 
-def strengths_and_skips(model: Supernet) -> Numbers:
-    """Return, for both kinds of cell, each operation's strength and the genotype's skips.
+def strengths_and_skips(model: Any) -> Numbers:
+    """Return, for each kind of a supernet's cells, each operation's strength and derived skips.
 
     The columns are KIND_OPERATION, the mean over edges of the operation's weight, and KIND_skips,
     the number of skip connections among the edges of the derived cell.
     """
-    genotype = model.genotype()
     numbers: dict[str, float] = {}
-    for kind, strengths in zip(KINDS, model.strengths(), strict=True):
+    for kind, strengths in strengths_by_kind(model).items():
         means = zip(model.operations, strengths.mean(0).tolist(), strict=True)
         numbers |= {f"{kind}_{name}": mean for name, mean in means}
-        numbers[f"{kind}_skips"] = genotype.occurrences("skip_connect", kind)
+        numbers[f"{kind}_skips"] = model.skips(kind)
     return numbers
 
 
@@ -161,7 +168,12 @@ class _Run:
         val: Batches,
         settings: _Settings,
         generator: torch.Generator | None,
+        remedies: Sequence[Remedy],
     ) -> None:
+        # First: a remedy may bring parameters of its own.
+        for remedy in remedies:
+            remedy.attach(model, generator)
+        self.remedies = remedies
         self.model, self.batches, self.generator = model, (train, val), generator
         self.settings = settings
         self.optimizer = torch.optim.SGD(
@@ -177,7 +189,13 @@ class _Run:
             weight_decay=settings.weight_decay_alpha,
         )
         self.schedule = CosineAnnealingLR(self.optimizer, settings.epochs, eta_min=settings.lr_min)
-        self.architect = Architect(model, self.optimizer, settings.order, generator=generator)
+        self.architect = Architect(
+            model,
+            self.optimizer,
+            settings.order,
+            generator=generator,
+            penalty=self._penalty if remedies else None,
+        )
 
     def epoch(self, move_alpha: bool) -> Numbers:
         """Pass once over the training batches, and return the means over its images."""
@@ -229,6 +247,10 @@ class _Run:
             for name, batches in evaluate_on.items()
             for what, number in evaluate(self.model, batches).items()
         }
+
+    def _penalty(self, alphas: dict[str, Tensor]) -> Tensor | float:
+        """What the remedies add to the validation loss."""
+        return sum(remedy.penalty(self.model, alphas) for remedy in self.remedies)
 
     def alphas(self) -> dict[str, Tensor]:
         """Return copies of the architecture parameters, on the CPU."""
@@ -287,6 +309,7 @@ class _Run:
             **asdict(self.settings),
             "the number of parameters": size,
             "generator": "given" if self.generator else "none",
+            "remedies": ", ".join(map(repr, self.remedies)),
         }
 
     def _changing(self) -> dict[str, Any]:

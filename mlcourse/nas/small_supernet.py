@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from mlcourse.nas.cells import MixedEdge
+from mlcourse.nas.genotype import Kind
+from mlcourse.nas.operations import Zero
 from mlcourse.nas.small_networks import Convolution, SmallNetwork, avg_pool
 from mlcourse.nas.small_space import EDGES, OPERATIONS
 from mlcourse.nas.supernet import Softmax, drawing_from
@@ -23,6 +27,9 @@ class SmallSupernet(nn.Module):
     searches with it.
     """
 
+    #: The name of the architecture parameter: all cells are of one kind.
+    alpha_names: ClassVar[dict[Kind, str]] = {"normal": "alpha"}
+
     def __init__(
         self,
         channels: int = 8,
@@ -32,6 +39,8 @@ class SmallSupernet(nn.Module):
     ) -> None:
         super().__init__()
         self.operations = tuple(OPERATIONS.values())
+        #: The node that each edge of a cell leads to.
+        self.edge_nodes = tuple(node for _, node in EDGES)
         self.relaxation = relaxation or Softmax()
         with drawing_from(generator):
             self.network = SmallNetwork(_MixedCell, channels)
@@ -62,6 +71,14 @@ class SmallSupernet(nn.Module):
     def genotype(self) -> str:
         """Return the cell with the strongest operation on each edge, "none" among them."""
         return derive_cell(self.strengths())
+
+    def skips(self, kind: Kind = "normal") -> int:
+        """Return the number of skip connections in the derived cell."""
+        return self.genotype().count("s")
+
+    def edges(self, kind: Kind = "normal") -> list[nn.ModuleList]:
+        """Return the edges of each cell, in the order of `alpha`'s rows."""
+        return [layer.edges for layer in self.network if isinstance(layer, _MixedCell)]
 
     def architecture(self) -> Iterator[nn.Parameter]:
         """Yield what the validation data choose: alpha, and parameters of the relaxation."""
@@ -94,21 +111,30 @@ class _MixedCell(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList(
-            Convolution(channels, channels, affine=False) for _ in EDGES
-        )
+        self.edges = nn.ModuleList(SmallEdge(channels, 1, list(OPERATIONS.values())) for _ in EDGES)
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         nodes: list[Tensor] = [x]
         for node in range(1, 4):
             arriving = [
-                self._edge(edge, nodes[i], weights[edge])
+                self.edges[edge](nodes[i], weights[edge])
                 for edge, (i, j) in enumerate(EDGES)
                 if j == node
             ]
             nodes.append(torch.stack(arriving).sum(0))
         return nodes[3]
 
-    def _edge(self, edge: int, x: Tensor, weights: Tensor) -> Tensor:
-        _, skip, pool, conv = weights
-        return skip * x + pool * avg_pool(x) + conv * self.convolutions[edge](x)
+
+class SmallEdge(MixedEdge):
+    """The four operations of an edge of the small space, weighted."""
+
+    def candidate(self, name: str, channels: int, stride: int) -> nn.Module:
+        """Return the operation of that name."""
+        if name == "conv_3x3":
+            return Convolution(channels, channels, affine=False)
+        return {"none": Zero, "skip_connect": nn.Identity, "avg_pool_3x3": _AvgPool}[name]()
+
+
+class _AvgPool(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return avg_pool(x)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,9 @@ class Mixing(NamedTuple):
 class Softmax(nn.Module):
     """Each edge's weights are positive and have the sum 1: the relaxation of the paper."""
 
+    #: Whether an operation's weight grows when another's falls.
+    competing = True
+
     def forward(self, alpha: Tensor, kind: Kind) -> Tensor:
         """Return the weights of alpha (edges, operations)."""
         return alpha.softmax(dim=-1)
@@ -52,6 +55,9 @@ class Supernet(nn.Module):
     operations that are unknown, twice there, or none but "none".
     """
 
+    #: The name of the architecture parameter of each kind of cell.
+    alpha_names: ClassVar[dict[Kind, str]] = {"normal": "alpha_normal", "reduce": "alpha_reduce"}
+
     def __init__(
         self,
         channels: int,
@@ -69,6 +75,8 @@ class Supernet(nn.Module):
         check_sizes(channels=channels, classes=classes, nodes=nodes, stem=stem, colours=colours)
         _check_operations(operations)
         self.operations = tuple(operations)
+        #: The node that each edge of a cell leads to.
+        self.edge_nodes = tuple(node for _, node in cell_edges(nodes))
         self.relaxation = relaxation or Softmax()
         with drawing_from(generator):
             self.stem = stem_layer(colours, stem * channels)
@@ -119,6 +127,15 @@ class Supernet(nn.Module):
     def genotype(self) -> Genotype:
         """Return the cells that the paper's rule derives from today's strengths."""
         return derive(*self.strengths(), self.operations)
+
+    def skips(self, kind: Kind) -> int:
+        """Return the number of skip connections in the derived cell of a kind."""
+        return self.genotype().occurrences("skip_connect", kind)
+
+    def edges(self, kind: Kind) -> list[nn.ModuleList]:
+        """Return the edges of each cell of a kind, in the order of `alpha`'s rows."""
+        cells = [cell for cell in self.cells if cell.reduction == (kind == "reduce")]
+        return [cell.edges for cell in cells]  # type: ignore[misc]
 
 
 def stem_layer(colours: int, channels: int) -> nn.Sequential:

@@ -1,0 +1,88 @@
+"""What a search asks of a remedy, and how a remedy sees a supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mlcourse.nas.cells import MixedEdge
+from mlcourse.nas.genotype import Kind
+from mlcourse.training import History, Numbers
+
+
+class Remedy:
+    """A switch of a search: at each of these moments it may act; this one never does.
+
+    A remedy has settings, but no state: what changes in a search is in the model's buffers or
+    follows from the number of the epoch, so that a search continues from its checkpoint. Its
+    `repr` says the settings. Remedies work together, and act in the order in which they are given.
+    """
+
+    def attach(self, model: Any, generator: torch.Generator | None) -> None:
+        """Change a new model, once, before the search begins."""
+
+    def begin_epoch(self, model: Any, epoch: int, epochs: int) -> None:
+        """Act before an epoch, the first being 0, of so many."""
+
+    def penalty(self, model: Any, alphas: dict[str, Tensor]) -> Tensor | float:
+        """Return what is added to the validation loss, of architecture parameters by name."""
+        return 0.0
+
+    def record(self, model: Any) -> Numbers:
+        """Return more columns of the history, after an epoch."""
+        return {}
+
+    def stop(self, history: History) -> bool:
+        """Return whether the epoch that ends was the last."""
+        return False
+
+
+@torch.no_grad()
+def strengths_by_kind(model: Any) -> dict[Kind, Tensor]:
+    """Return the weights of all edges' operations as evaluation has them, (edges, operations)."""
+    relaxation = model.relaxation
+    with evaluating(relaxation):
+        return {
+            kind: relaxation(getattr(model, name), kind) for kind, name in model.alpha_names.items()
+        }
+
+
+def edges_at(model: Any, kind: Kind, edge: int) -> list[MixedEdge]:
+    """Return what an edge, a row of the architecture parameters, is in each cell of a kind."""
+    places = [edges[edge] for edges in model.edges(kind)]
+    return [part for place in places for part in place.modules() if isinstance(part, MixedEdge)]
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Have a module in evaluation mode, and then all its parts in the modes that they had."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Have a model evaluate, but with each batch's own statistics in batch norms.
+
+    Those kept in training are wrong as soon as an operation is taken out. They stay as they are.
+    """
+    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+    kept = [[buffer.clone() for buffer in norm.buffers()] for norm in norms]
+    with evaluating(model):
+        for norm in norms:
+            norm.train()
+        try:
+            yield
+        finally:
+            for norm, buffers in zip(norms, kept, strict=True):
+                for buffer, value in zip(norm.buffers(), buffers, strict=True):
+                    buffer.copy_(value)
