@@ -313,6 +313,7 @@ def drawn_cells(count, scale=1.0, shift=None):
     return torch.tensor(found)
 
 
+DASHES = ("--", ":", "-.")
 drawn = drawn_cells(2000)
 plotting.use_style()
 fig, axes = plotting.figure(1, 2, (4.2, 3.4))
@@ -321,9 +322,14 @@ for ax, column, label in zip(axes, (1, 2), ("edges", "convolutions"), strict=Tru
     ax.bar(range(5), shares, color=plotting.COLOURS[0], label="drawn")
     for i, (name, text) in enumerate(PUBLISHED.items()):
         place = numbers(read(text))[column] + 0.12 * (i - 1)
-        ax.axvline(place, color=plotting.COLOURS[i + 1], linestyle="--", label=name)
-    ax.set(xlabel=f"{label} on the longest path", ylabel="part of the cells", xticks=range(5))
-axes[0].legend(fontsize=8)
+        ax.axvline(place, color=plotting.COLOURS[i + 1], linestyle=DASHES[i], label=name)
+    ax.set(
+        xlabel=f"{label} on the longest path",
+        ylabel="part of the cells",
+        xticks=range(5),
+        ylim=(0, 1),
+    )
+axes[1].legend(fontsize=8)
 plt.show()
 
 # %%

@@ -70,7 +70,7 @@ def mixed_output(outputs, alpha):
 
 
 # %% [markdown]
-# **The gradient.** Let $g = \partial L / \partial \bar o$, of the shape of the output, be what arrives from the loss. Work out $\partial L / \partial \alpha_k$ by hand: alpha moves the weights, *all* of them, and the weights move the output. Return the gradient, $(K,)$. (Write it without autograd first; then autograd can tell you whether it is right.)
+# **The gradient.** Let $g = \partial L / \partial \bar o$, of the shape of the output, be what arrives from the loss, and let $g \cdot o$ be the sum of $g$ times $o$ over all entries. Work out $\partial L / \partial \alpha_k$ by hand: alpha moves the weights, *all* of them, and the weights move the output. Return the gradient, $(K,)$. (Write it without autograd first; then autograd can tell you whether it is right.)
 
 
 # %% question="alpha_gradient"
@@ -318,8 +318,9 @@ left.set(xlabel="step", ylabel="weight", ylim=(0, 1))
 left.legend()
 plotting.line(right, range(len(losses)), losses, 0, "the mixture")
 for k, name in enumerate(NAMES[1:], start=1):
-    right.axhline(loss_of(outputs[k]), color=plotting.COLOURS[k], linestyle="--", label=name)
-right.set(xlabel="step", ylabel="loss", yscale="log")
+    dashes = ("--", ":", "-.")[k - 1]
+    right.axhline(loss_of(outputs[k]), color=plotting.COLOURS[k], linestyle=dashes, label=name)
+right.set(xlabel="step", ylabel="loss", yscale="log", ylim=(3e-3, 30))
 right.legend()
 plt.show()
 
