@@ -237,7 +237,7 @@ ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0))
 plt.show()
 
 # %% [markdown]
-# **Question.** For the ReLU the error *grows* while the radius falls from 1 to 0.001; for the smooth activation it falls. (At still smaller radii it breaks down in this small network. In one with millions of ReLUs that takes a far smaller radius.) Where does the error come from?
+# **Question.** For the ReLU the error *grows* while the radius falls from 1 to 0.001; for the smooth activation it falls. (At still smaller radii it vanishes, in this small network.) Where does the error come from?
 
 # %% question="kinks"
 ### BEGIN SOLUTION

@@ -11,7 +11,6 @@ from torch import Generator, Tensor
 from mlcourse.checks.compare import plain
 from mlcourse.checks.darts_step_questions.exact import gradient_cases
 from mlcourse.checks.darts_step_questions.shared import (
-    FUNCTIONAL,
     SIZES,
     WITNESS,
     Answer,
@@ -32,6 +31,7 @@ from mlcourse.checks.darts_step_questions.shared import (
     with_losses_and_look,
 )
 from mlcourse.checks.declare import Mistake, Question, Variant
+from mlcourse.checks.hypergradients_questions.one_step import FUNCTIONAL
 from mlcourse.checks.judge import beside
 
 # --- The difference -------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from torch import Generator, Tensor
 from mlcourse.checks.compare import plain
 from mlcourse.checks.curves_questions.shared import uniform
 from mlcourse.checks.darts_step_questions.shared import (
-    FUNCTIONAL,
     SIZES,
     Answer,
     Loss,
@@ -32,6 +31,7 @@ from mlcourse.checks.darts_step_questions.shared import (
     with_losses,
 )
 from mlcourse.checks.declare import Mistake, Question, Variant
+from mlcourse.checks.hypergradients_questions.one_step import FUNCTIONAL
 
 # --- First order ----------------------------------------------------------------------------------
 

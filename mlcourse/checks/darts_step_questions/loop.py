@@ -12,7 +12,6 @@ from mlcourse.checks.compare import plain
 from mlcourse.checks.curves_questions.shared import uniform
 from mlcourse.checks.darts_step_questions.exact import unrolled
 from mlcourse.checks.darts_step_questions.shared import (
-    FUNCTIONAL,
     SIZES,
     WITNESS,
     Answer,
@@ -28,6 +27,7 @@ from mlcourse.checks.darts_step_questions.shared import (
     with_losses,
 )
 from mlcourse.checks.declare import TOLERANCE, Mistake, Question, Variant
+from mlcourse.checks.hypergradients_questions.one_step import FUNCTIONAL
 from mlcourse.checks.judge import beside
 from mlcourse.witness import ChainLoss
 

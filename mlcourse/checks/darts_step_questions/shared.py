@@ -14,7 +14,6 @@ from torch import Generator, Tensor
 from mlcourse.checks.by_hand_questions.shared import normal
 from mlcourse.checks.compare import plain
 from mlcourse.checks.curves_questions.shared import uniform
-from mlcourse.checks.declare import Forbidden
 from mlcourse.checks.judge import beside
 
 Answer = Callable[..., Any]
@@ -25,12 +24,6 @@ WITNESS = "witness"
 
 #: Edges and features of the supernets: few, many, and as many edges as operations.
 SIZES = ((2, 3), (3, 3), (1, 4), (2, 2))
-
-FUNCTIONAL = Forbidden(
-    "ready_made",
-    "torch.autograd.grad is enough here: leave the ready-made hessian, jacobian, jvp and vjp out",
-    attributes=frozenset({"func", "functional", "hessian", "hvp", "jacobian", "jacrev", "jvp"}),
-)
 
 
 # --- What is drawn --------------------------------------------------------------------------------
