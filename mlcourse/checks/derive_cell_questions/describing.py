@@ -50,6 +50,7 @@ def parameters_by(
     pool: Callable[[int], int] = lambda c: 0,
     skip_weights: Callable[[int], int] = lambda c: c * c,
     width: Callable[[int, bool], int] = lambda c, reduction: c,
+    biases: int = 0,
 ) -> Callable[[Genes, int, bool], int]:
     """The parameters of the genes with one rule exchanged."""
 
@@ -59,10 +60,11 @@ def parameters_by(
             if "pool" in name:
                 total += pool(c)
             elif name == "skip_connect":
-                total += skip(source, reduction) * (skip_weights(c) + norm(c))
+                total += skip(source, reduction) * (skip_weights(c) + norm(c) + biases * c)
             else:
                 blocks = times if name.startswith("sep") else 1
-                total += blocks * block(c, int(name[-1])) + norms(blocks) * norm(c)
+                total += blocks * (block(c, int(name[-1])) + 2 * biases * c)
+                total += norms(blocks) * norm(c)
         return total
 
     return gene_parameters
@@ -120,6 +122,18 @@ gene_parameters = Question(
             "half_norms",
             parameters_by(norm=lambda c: c),
             "a batch norm has two numbers for each channel, a scale *and* a shift",
+        ),
+        Mistake(
+            "biases",
+            parameters_by(biases=1),
+            "you count a bias for each filter: these convolutions have none, as a batch norm "
+            "follows",
+        ),
+        Mistake(
+            "biases_for_norms",
+            parameters_by(norm=lambda c: 0, biases=1),
+            "you count biases, which these convolutions do not have, and no batch norms: each of "
+            "those has a scale and a shift for each channel",
         ),
         Mistake(
             "running_statistics",

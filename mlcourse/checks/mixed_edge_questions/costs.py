@@ -36,7 +36,7 @@ def both_halved(side: int, stride: int) -> tuple[int, int]:
 
 def costs_by(
     weights: Callable[[int, int], int] = lambda c, k: k * k * c + c * c,
-    more: Callable[[int], int] = lambda c: 0,
+    more: Callable[[int, int], int] = lambda c, convolutions: 0,
     times: int = 2,
     kernel: Callable[[int, int], int] = lambda k, dilation: k,
     skip: Callable[[int], int] = lambda c: c * c,
@@ -46,8 +46,9 @@ def costs_by(
 ) -> Callable[[str, int, int, int], Costs]:
     """The counts, with one rule exchanged.
 
-    `weights` are a block's, `more` what it has besides, `times` the blocks of a separable
-    convolution, `sides` those of the maps that its two blocks put out.
+    `weights` are a block's, `more` what its convolutions (or the halves of a skip, as one) have
+    besides, `times` the blocks of a separable convolution, `sides` those of the maps that its two
+    blocks put out.
     """
 
     def operation_costs(name: str, channels: int, side: int, stride: int) -> Costs:
@@ -58,12 +59,12 @@ def costs_by(
             return 0, 0
         if name == "skip_connect":
             block, blocks = skip(channels), 1
-            others = more(channels) if block else 0
+            others = more(channels, 1) if block else 0
         else:
             dilation = 2 if name.startswith("dil") else 1
             block = weights(channels, kernel(int(name[-1]), dilation))
             blocks = times if name.startswith("sep") else 1
-            others = more(channels)
+            others = more(channels, 2)
         macs = sum(block * positions(one) for one in at[:blocks])
         return blocks * (block + others), macs
 
@@ -151,14 +152,21 @@ operation_costs = Question(
         ),
         Mistake(
             "norms",
-            costs_by(more=lambda c: 2 * c),
+            costs_by(more=lambda c, convolutions: 2 * c),
             "you count a scale and a shift for each channel: the batch norms of a mixed edge have "
             "none",
         ),
         Mistake(
             "biases",
-            costs_by(more=lambda c: c),
-            "you count biases: these convolutions have none, a batch norm follows",
+            costs_by(more=lambda c, convolutions: convolutions * c),
+            "you count a bias for each filter: these convolutions have none, as a batch norm "
+            "follows",
+        ),
+        Mistake(
+            "pointwise_biases",
+            costs_by(more=lambda c, convolutions: c),
+            "you count biases of the 1x1 convolutions: no convolution here has any, as a batch "
+            "norm follows",
         ),
         Mistake(
             "skip_is_free",
