@@ -52,8 +52,8 @@ void forward(const Shape& s, const T* x, const T* w, T* out) {
   }
 }
 
-// One image, in one pass: g is the gradient in out. Adds to into_x, writes into_w.
-template <int K, typename T, typename Lanes>
+// One image, in one pass: g is the gradient in out. Adds to into_x, writes into_w if `filters`.
+template <int K, bool filters, typename T, typename Lanes>
 void backward(const Shape& s, const T* g, const T* x, const T* w, T* into_x, T* into_w) {
   for (int64_t c = 0; c < s.k * s.C; c += sizeof(Lanes) / sizeof(T)) {
     const T* weights = w + s.filter(c, K);
@@ -67,11 +67,12 @@ void backward(const Shape& s, const T* g, const T* x, const T* w, T* into_x, T* 
 #pragma GCC unroll 5
           for (int j = 0; j < K; j++) {
             const int64_t pixel = corner + s.tap(i, j);
-            sums[i * K + j] += here * *(const Lanes*)(x + pixel);
+            if (filters) sums[i * K + j] += here * *(const Lanes*)(x + pixel);
             *(Lanes*)(into_x + pixel) += here * *(const Lanes*)(weights + (i * K + j) * s.C);
           }
       }
-    for (int t = 0; t < K * K; t++) *(Lanes*)(into_w + s.filter(c, K) + t * s.C) = sums[t];
+    for (int t = 0; filters && t < K * K; t++)
+      *(Lanes*)(into_w + s.filter(c, K) + t * s.C) = sums[t];
   }
 }
 
@@ -102,17 +103,20 @@ void depthwise_(at::Tensor out, const at::Tensor& x, const at::Tensor& w, int64_
   });
 }
 
-// Returns the gradients in x and in w of the gradient g in out.
+// Returns the gradients in x and in w of the gradient g in out; that in w only if `filters`.
 std::tuple<at::Tensor, at::Tensor> depthwise_backward(const at::Tensor& g, const at::Tensor& x,
                                                       const at::Tensor& w, int64_t stride,
-                                                      int64_t dilation) {
+                                                      int64_t dilation, bool filters) {
   const Shape s(x, g, stride, dilation);
   auto into_x = at::zeros_like(x);
   auto into_w = at::empty({s.N, w.size(0), w.size(1), w.size(2), w.size(3)}, w.options());
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "depthwise_backward", [&] {
     with_lanes<scalar_t>(s.C, [&](auto lanes) {
-      auto run = w.size(1) == 3 ? backward<3, scalar_t, decltype(lanes)>
-                                : backward<5, scalar_t, decltype(lanes)>;
+      using Lanes = decltype(lanes);
+      auto run = filters ? w.size(1) == 3 ? backward<3, true, scalar_t, Lanes>
+                                          : backward<5, true, scalar_t, Lanes>
+                 : w.size(1) == 3 ? backward<3, false, scalar_t, Lanes>
+                                  : backward<5, false, scalar_t, Lanes>;
       at::parallel_for(0, s.N, 1, [&](int64_t begin, int64_t end) {
         for (int64_t n = begin; n < end; n++)
           run(s, g.const_data_ptr<scalar_t>() + n * g.stride(0),
@@ -122,7 +126,7 @@ std::tuple<at::Tensor, at::Tensor> depthwise_backward(const at::Tensor& g, const
       });
     });
   });
-  return {into_x, into_w.sum(0)};
+  return {into_x, filters ? into_w.sum(0) : into_w[0]};
 }
 
 }  // namespace
@@ -132,7 +136,7 @@ TORCH_LIBRARY_FRAGMENT(mlcourse_nas, library) {
       "depthwise_(Tensor(a!) out, Tensor x, Tensor w, int stride, int dilation) -> ()",
       depthwise_);
   library.def(
-      "depthwise_backward(Tensor g, Tensor x, Tensor w, int stride, int dilation)"
+      "depthwise_backward(Tensor g, Tensor x, Tensor w, int stride, int dilation, bool filters)"
       " -> (Tensor, Tensor)",
       depthwise_backward);
 }

@@ -71,7 +71,8 @@ class _Depthwise(Function):
             return *plain, None, None
         functions = _compiled(x, weight)
         backward = _in_pytorch if functions is None else _in_cpp
-        return *backward(g, x, weight, *how), None, None
+        # The gradient in the architecture alone asks for none in the filters.
+        return *backward(g, x, weight, *how, ctx.needs_input_grad[1]), None, None
 
 
 def _compiled(x: Tensor, weight: Tensor) -> Any:
@@ -85,35 +86,36 @@ def _with_border(x: Tensor, weight: Tensor, dilation: int) -> tuple[Tensor, Tens
 
 
 def _in_cpp(
-    g: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int
-) -> tuple[Tensor, Tensor]:
+    g: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int, also_weight: bool
+) -> tuple[Tensor, Tensor | None]:
     """Do what `_in_pytorch` does by the extension."""
     functions = _compiled(x, weight)
     bordered, filters = _with_border(x, weight, dilation)
     into_x, into_filters = functions.depthwise_backward(
-        g.contiguous(), bordered, filters, stride, dilation
+        g.contiguous(), bordered, filters, stride, dilation, also_weight
     )
     (_, H, W, _), pad = x.shape, (bordered.shape[1] - x.shape[1]) // 2
-    return into_x[:, pad : pad + H, pad : pad + W], into_filters.permute(0, 3, 1, 2)
+    into_x = into_x[:, pad : pad + H, pad : pad + W]
+    return into_x, into_filters.permute(0, 3, 1, 2) if also_weight else None
 
 
 def _in_pytorch(
-    g: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int
-) -> tuple[Tensor, Tensor]:
+    g: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int, also_weight: bool
+) -> tuple[Tensor, Tensor | None]:
     """The gradients in x and weight, of the gradient g (N, H, W, k, C) in the output."""
     k, C, K, _ = weight.shape
     g = _channels_first(g.flatten(3))
     filters = weight.reshape(k * C, 1, K, K)
-    images = _channels_first(x.repeat(1, 1, 1, k))
+    images = _channels_first(x.repeat(1, 1, 1, k)) if also_weight or stride > 1 else x
     if stride == 1:
         turned = filters.flip(2, 3)
         into_x = F.conv2d(g, turned, None, 1, dilation * (K // 2), dilation, k * C)
     else:
         into_x = _torchs(g, images, filters, stride, (True, False))
-    return (
-        _channels_last(into_x).unflatten(3, (k, C)).sum(3),
-        _into_filters(g, images, filters, stride, dilation).view_as(weight),
-    )
+    into_x = _channels_last(into_x).unflatten(3, (k, C)).sum(3)
+    if not also_weight:
+        return into_x, None
+    return into_x, _into_filters(g, images, filters, stride, dilation).view_as(weight)
 
 
 def _into_filters(g: Tensor, x: Tensor, filters: Tensor, stride: int, dilation: int) -> Tensor:

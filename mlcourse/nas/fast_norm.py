@@ -115,7 +115,9 @@ class _Norm:
         scale = scale * self.r
         return (scale[:, :, None] * self.W).mT, -(scale * self.mean)[:, None]
 
-    def backward(self, G: Tensor, D: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(
+        self, G: Tensor, D: Tensor, scale: Tensor, also_W: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return the gradients in D, W and scale when scale * norm has G (edges, pixels, out).
 
         With g the mean of G over pixels and q that of G * norm, the gradient in the convolution's
@@ -126,8 +128,10 @@ class _Norm:
         q = self.r * ((GD * self.W).sum(2) - self.mean * g)
         V, _ = self.product(scale)
         rq = (self.r * q)[:, :, None]
-        into_W = GD - g[:, :, None] * self.m[:, None] - rq * self.WS
-        into_W *= pixels * (scale * self.r)[:, :, None]
+        into_W = None
+        if also_W:
+            into_W = GD - g[:, :, None] * self.m[:, None] - rq * self.WS
+            into_W *= pixels * (scale * self.r)[:, :, None]
         # In memory the pixels come first, as they do in D.
         into_D = D.new_empty(pixels, edges, channels).transpose(0, 1)
         constant = self.r * q * self.mean - g
@@ -149,12 +153,12 @@ class _AddNormalised(Function):
         return total, norm.mean, norm.variance
 
     @staticmethod
-    def backward(ctx: Any, G: Tensor, *_: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def backward(ctx: Any, G: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         D, W, scale = ctx.saved_tensors
+        by_edge = G.reshape(len(D), D.shape[1], -1)
         if torch.is_grad_enabled():
-            by_edge = G.reshape(len(D), D.shape[1], -1)
             return G, *gradients_by_autograd(plain_normalised, (D, W, scale), by_edge)
-        return G, *ctx.norm.backward(G.reshape(len(D), D.shape[1], -1), D, scale)
+        return G, *ctx.norm.backward(by_edge, D, scale, ctx.needs_input_grad[2])
 
 
 class _NormalisedReLU(Function):
@@ -170,11 +174,10 @@ class _NormalisedReLU(Function):
         return Z, norm.mean, norm.variance
 
     @staticmethod
-    def backward(ctx: Any, G: Tensor, *_: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def backward(ctx: Any, G: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         D, W, Z = ctx.saved_tensors
         if torch.is_grad_enabled():
             return gradients_by_autograd(plain_normalised_relu, (D, W), G)
-        into_D, into_W, _ = ctx.norm.backward(
-            torch.ops.aten.threshold_backward(G, Z, 0), D, torch.ones_like(W[:, :1, 0])
-        )
+        G, one = torch.ops.aten.threshold_backward(G, Z, 0), torch.ones_like(W[:, :1, 0])
+        into_D, into_W, _ = ctx.norm.backward(G, D, one, ctx.needs_input_grad[1])
         return into_D, into_W
