@@ -9,7 +9,8 @@ architecture, and the accuracy before and after the discretisation. Sharing:
 accuracies of many cells with the supernet's weights, to be compared with
 those of the table. Co-adaptation: what the supernet loses without an
 operation, at once and after it was trained without it. Horizon: gradients in
-the architecture that look one step ahead, several, or to the end. A stopped
+the architecture that look one step ahead, several, or to the end. Speed: the
+processor's time of a step of a larger supernet. A stopped
 experiment goes on where it was; `--quick` is a rehearsal.
 """
 
@@ -47,11 +48,12 @@ from mlcourse.nas.remedies.removal import score
 from mlcourse.nas.small_networks import noisy_digits
 from mlcourse.nas.small_space import OPERATIONS, representatives
 from mlcourse.nas.small_supernet import SmallSupernet
+from mlcourse.nas.supernet import Supernet
 
 NAME = "darts_limits"
 FOLDER = RESULTS.parents[1] / "_build" / "experiments"
 
-PARTS = ("searches", "horizon", "relied_on")
+PARTS = ("searches", "horizon", "relied_on", "speed")
 
 #: As nas_regret.py, but shorter, and the same for all.
 SETTING = {
@@ -71,7 +73,7 @@ RETRAINED, RETRAINING_LR = 2, 0.02
 CELLS = 60
 
 #: The end that the methods of the horizon are compared with, and their rate.
-STEPS, HORIZON_LR, HORIZON_IMAGES = 100, 0.05, 200
+STEPS, HORIZON_LR, HORIZON_IMAGES, HORIZON_SEEDS = 100, 0.05, 200, 3
 
 
 def main():
@@ -88,11 +90,15 @@ def main():
             measured(
                 record, "searches", searched, way, seed, chosen.quick, out
             )
-        measured(record, "horizon", horizon, "DARTS", seed, chosen.quick, out)
+        if seed < HORIZON_SEEDS:
+            measured(
+                record, "horizon", horizon, "DARTS", seed, chosen.quick, out
+            )
         for way in ("DARTS", "DirichletSampling"):
             measured(
                 record, "relied_on", relied_on, way, seed, chosen.quick, out
             )
+    measured(record, "speed", speed, "first order", 0, chosen.quick, out)
     return 0
 
 
@@ -178,7 +184,6 @@ def searched(way, seed, quick):
     }
     made = {
         "cells": found.genotypes,
-        "search_seconds": rounded(sum(found.history["seconds"])),
         **columns,
         "relaxed": rounded(accuracy(supernet, val)),
     }
@@ -338,6 +343,41 @@ def horizon(way, seed, quick):
     return {"steps": steps, "methods": compared}
 
 
+def speed(way, seed, quick):
+    """The processor's seconds of a first-order step of both, in turns."""
+    generator = torch.Generator().manual_seed(seed)
+    X = torch.randn(8, 3, 32, 32, generator=generator)
+    batch = X, torch.randint(10, (8,), generator=generator)
+    architects = {}
+    for name, remedies in FASTER.items():
+        supernet = Supernet(4 if quick else 16, 5, 10, generator=generator)
+        for remedy in remedies:
+            remedy.attach(supernet, generator)
+            remedy.begin_epoch(supernet, 0, 1)
+        sgd = torch.optim.SGD(supernet.weights(), 0.025)
+        architects[name] = Architect(supernet, sgd)
+    seconds = {name: [] for name in architects}
+    for _ in range(2 if quick else 6):
+        for name, architect in architects.items():
+            start = time.process_time()
+            architect.backward(batch, batch)
+            logits = architect.model(batch[0])
+            torch.nn.functional.cross_entropy(logits, batch[1]).backward()
+            seconds[name].append(rounded(time.process_time() - start))
+            architect.model.zero_grad()
+    # The first is a warm-up.
+    return {"steps": {name: taken[1:] for name, taken in seconds.items()}}
+
+
+#: Remedies that make a step cheaper.
+FASTER = {
+    "plain": [],
+    "PartialChannels(4)": [PartialChannels(4), EdgeNormalization()],
+    "Shrinking to 5": [Shrinking(((0, 5),))],
+    "Shrinking to 3": [Shrinking(((0, 3),))],
+}
+
+
 def rounded(value):
     """The same with four digits; None for what is not finite."""
     if isinstance(value, list):
@@ -357,8 +397,11 @@ def started(path, quick):
     }
     kept = {part: [] for part in PARTS}
     if path.is_file():
-        record = json.loads(path.read_text("utf-8"))
-        kept = {part: record[part] for part in kept}
+        kept |= {
+            part: lines
+            for part, lines in json.loads(path.read_text("utf-8")).items()
+            if part in PARTS
+        }
     return {**head, **kept}
 
 

@@ -147,21 +147,24 @@ def test_the_zero_one_loss_is_minus_the_mean_square_from_one_half():
     randomise(net)
     alphas = {name: getattr(net, name) for name in net.alpha_names.values()}
     value = remedy.penalty(net, alphas)
-    gates = torch.cat([1 / (1 + (-a).exp()) for a in alphas.values()])
+    gates = torch.cat([1 / (1 + (-a[:, 1:]).exp()) for a in alphas.values()])
     torch.testing.assert_close(value, -10 * ((gates - 0.5) ** 2).mean())
     # It draws a gate to the side on which it is.
     slopes = torch.autograd.grad(value, list(alphas.values()))
     for slope, alpha in zip(slopes, alphas.values(), strict=True):
-        assert torch.equal(slope.sign(), -alpha.sign())
+        assert torch.equal(slope[:, 1:].sign(), -alpha[:, 1:].sign())
+        assert not slope[:, 0].any()
 
 
 def test_a_search_with_gates_has_gates_as_strengths():
     net = small()
     found = search(net, ones(1), ones(2), epochs=2, remedies=[FairGates()])
-    for name in ("normal_none", "normal_conv_3x3"):
-        column = net.operations.index(name.removeprefix("normal_"))
+    for column, name in enumerate(net.operations[1:], 1):
         expected = found.alphas[-1]["alpha"][:, column].sigmoid().mean()
-        assert math.isclose(found.history[name][-1], float(expected))
+        assert math.isclose(found.history[f"normal_{name}"][-1], float(expected))
+    # With nothing to compete with, "none" is no choice.
+    assert found.history["normal_none"] == [0, 0]
+    assert "n" not in found.genotypes[-1]
 
 
 def test_dirichlet_draws_and_differentiates_as_torch_does():

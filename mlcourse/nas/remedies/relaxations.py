@@ -147,18 +147,23 @@ class Remaining(nn.Module):
 class FairGates(Remedy):
     """Fair DARTS: sigmoid gates, and a loss that draws each of them to 0 or 1.
 
-    The loss is -strength times the mean of (sigmoid(alpha) - 1/2)^2, over all edges of all kinds of
-    cell. Leave "none" out of the operations: where nothing competes, it does nothing. Source: Chu
-    et al., 2020, equations 2 and 3; the authors' code has the strength 10.
+    The loss is -strength times the mean of (sigmoid(alpha) - 1/2)^2, over all gates of all kinds of
+    cell. "none" leaves: where nothing competes, a gate of zeros means nothing, and moves only by
+    this loss. Source: Chu et al., 2020, equations 2 and 3; the authors' code has the strength 10.
     """
 
     strength: float = 10.0
 
     def attach(self, model: Any, generator: torch.Generator | None) -> None:
         model.relaxation = Sigmoid()
+        if "none" in model.operations:
+            remaining = Remaining.of(model)
+            for kind in model.alpha_names:
+                remaining.remain(kind)[:, model.operations.index("none")] = False
 
     def penalty(self, model: Any, alphas: dict[str, Tensor]) -> Tensor:
-        gates = torch.cat([alphas[name].sigmoid().flatten() for name in model.alpha_names.values()])
+        there = [i for i, name in enumerate(model.operations) if name != "none"]
+        gates = torch.cat([alphas[name][:, there].sigmoid() for name in model.alpha_names.values()])
         return -self.strength * (gates - 0.5).square().mean()
 
 
