@@ -25,7 +25,7 @@ class Sigmoid(nn.Module):
     """Each operation has a gate of its own, so that none grows at the cost of another.
 
     Source: Chu, Zhou, Zhang and Li, Fair DARTS: Eliminating unfair advantages in differentiable
-    architecture search, 2020, section 3.3.
+    architecture search, 2020.
     """
 
     #: Whether an operation's weight grows when another's falls.
@@ -42,8 +42,7 @@ class Dirichlet(nn.Module):
     The distribution's concentrations are elu(alpha) + 1, so that alpha = 0 draws all weights with
     the sum 1 equally likely, and smaller concentrations draw weights near a corner. The gradient
     goes through what was drawn. With a generator all is drawn from it, else from torch's own.
-    Source: Chen, Wang, Cheng, Tang and Hsieh, DrNAS: Dirichlet neural architecture search, 2021,
-    sections 2.2 and 2.3.
+    Source: Chen, Wang, Cheng, Tang and Hsieh, DrNAS: Dirichlet neural architecture search, 2021.
     """
 
     competing = True
@@ -149,7 +148,7 @@ class FairGates(Remedy):
 
     The loss is -strength times the mean of (sigmoid(alpha) - 1/2)^2, over all gates of all kinds of
     cell. "none" leaves: where nothing competes, a gate of zeros means nothing, and moves only by
-    this loss. Source: Chu et al., 2020, equations 2 and 3; the authors' code has the strength 10.
+    this loss. Source: Chu et al., 2020; the authors' code has the strength 10.
     """
 
     strength: float = 10.0
@@ -173,7 +172,7 @@ class DirichletSampling(Remedy):
 
     The penalty is strength times the divergence KL(distribution || uniform), summed over edges. The
     search's own weight decay of alpha does the same in another measure, the authors' default.
-    Source: Chen et al., 2021, equation 6.
+    Source: Chen et al., 2021.
     """
 
     strength: float = 0.0
