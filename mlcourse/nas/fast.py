@@ -53,6 +53,7 @@ class FastSupernet(Supernet):
             return super().forward(x)
         mixing = self.mixing()
         before_last = last = self.stem(x.contiguous(memory_format=torch.channels_last))
+        cell: Any
         for cell in self.cells:
             weights = mixing.reduce if cell.reduction else mixing.normal
             before_last, last = last, cell_forward(cell, before_last, last, weights)
@@ -198,13 +199,14 @@ _LOOKED_AT: WeakKeyDictionary[Cell, tuple[list[nn.Module], frozenset[str]]] = We
 
 def _usual_operations(cell: Cell, channels: int) -> frozenset[str]:
     """Return the operations that on all edges are as a Supernet makes them, not replaced."""
-    modules: list[Any] = list(cell.edges)
+    edges: list[Any] = list(cell.edges)
+    modules = list(edges)
     for module in modules:
         modules.extend(module._modules.values())
     seen, usual = _LOOKED_AT.get(cell, ([], frozenset()))
     if len(seen) != len(modules) or not all(map(operator.is_, seen, modules)):
-        usual = frozenset(cell.edges[0])
-        for edge, (source, _) in zip(cell.edges, cell_edges(cell.nodes), strict=True):
+        usual = frozenset(edges[0])
+        for edge, (source, _) in zip(edges, cell_edges(cell.nodes), strict=True):
             made = MixedEdge(channels, _stride(cell, source), tuple(edge))
             usual &= {name for name in edge if repr(edge[name]) == repr(made[name])}
         _LOOKED_AT[cell] = modules, usual

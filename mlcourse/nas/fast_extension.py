@@ -1,4 +1,4 @@
-"""The functions in C++ of the fast form: built when first needed, done without where they cannot be.
+"""The functions in C++ of the fast form: built when first needed, and done without otherwise.
 
 The build takes about 20 seconds, once a machine: it stays in torch's cache of extensions, which is
 $TORCH_EXTENSIONS_DIR or the user's cache. It needs a C++ compiler and ninja.

@@ -21,8 +21,8 @@ from torch.autograd import Function
 from mlcourse.nas.fast_backward import gradients_by_autograd
 from mlcourse.nas.fast_products import affine2_, affine_, cross
 
-#: What torch's BatchNorm2d adds to variances.
-EPS = 1e-5
+#: What torch's BatchNorm2d adds to variances, and how far it moves running statistics.
+EPS, MOMENTUM = 1e-5, 0.1
 
 
 class Statistics(NamedTuple):
@@ -52,10 +52,12 @@ class RunningStatistics:
         """Do what each norm does in training mode."""
         if not self._norms:
             return
-        momentum = self._norms[0].momentum
-        torch._foreach_lerp_([n.running_mean for n in self._norms], self._means, momentum)
-        torch._foreach_lerp_([n.running_var for n in self._norms], self._variances, momentum)
-        torch._foreach_add_([n.num_batches_tracked for n in self._norms], 1)
+        means: list[Any] = [norm.running_mean for norm in self._norms]
+        variances: list[Any] = [norm.running_var for norm in self._norms]
+        torch._foreach_lerp_(means, self._means, MOMENTUM)
+        torch._foreach_lerp_(variances, self._variances, MOMENTUM)
+        counts: list[Any] = [norm.num_batches_tracked for norm in self._norms]
+        torch._foreach_add_(counts, 1)
 
 
 def add_normalised(
@@ -65,14 +67,14 @@ def add_normalised(
 
     weights (edges,) are those of the operation on each edge.
     """
-    total, *seen = _AddNormalised.apply(total, D, W, weights[:, None])
-    return total, Statistics(*seen, D.shape[1])
+    total, mean, variance = _AddNormalised.apply(total, D, W, weights[:, None])
+    return total, Statistics(mean, variance, D.shape[1])
 
 
 def normalised_relu(D: Tensor, W: Tensor) -> tuple[Tensor, Statistics]:
     """Return relu(norm(D W^T)), (edges, pixels, out); in memory the pixels come first."""
-    Z, *seen = _NormalisedReLU.apply(D, W)
-    return Z, Statistics(*seen, D.shape[1])
+    Z, mean, variance = _NormalisedReLU.apply(D, W)
+    return Z, Statistics(mean, variance, D.shape[1])
 
 
 def standardised(x: Tensor) -> tuple[Tensor, Statistics]:
