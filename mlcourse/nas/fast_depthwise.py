@@ -53,13 +53,14 @@ class _Depthwise(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.dilation = stride, dilation
-        functions = _compiled(x, weight)
+        ctx.functions = functions = _compiled(x, weight)
         if functions is None:
             return plain_depthwise(x, weight, stride, dilation)
         k, C, _, _ = weight.shape
         N, H, W, _ = x.shape
         out = x.new_empty(N, -(-H // stride), -(-W // stride), k, C)
-        functions.depthwise_(out, *_with_border(x, weight, dilation), stride, dilation)
+        ctx.bordered = _with_border(x, weight, dilation)
+        functions.depthwise_(out, *ctx.bordered, stride, dilation)
         return out
 
     @staticmethod
@@ -69,10 +70,16 @@ class _Depthwise(Function):
         if torch.is_grad_enabled():
             plain = gradients_by_autograd(plain_depthwise, (x, weight, *how), g)
             return *plain, None, None
-        functions = _compiled(x, weight)
-        backward = _in_pytorch if functions is None else _in_cpp
         # The gradient in the architecture alone asks for none in the filters.
-        return *backward(g, x, weight, *how, ctx.needs_input_grad[1]), None, None
+        also_weight = ctx.needs_input_grad[1]
+        if ctx.functions is None:
+            return *_in_pytorch(g, x, weight, *how, also_weight), None, None
+        into_x, into_filters = ctx.functions.depthwise_backward(
+            g.contiguous(), *ctx.bordered, *how, also_weight
+        )
+        pad = (ctx.bordered[0].shape[1] - x.shape[1]) // 2
+        into_x = into_x[:, pad : pad + x.shape[1], pad : pad + x.shape[2]]
+        return into_x, into_filters.permute(0, 3, 1, 2) if also_weight else None, None, None
 
 
 def _compiled(x: Tensor, weight: Tensor) -> Any:
@@ -83,20 +90,6 @@ def _with_border(x: Tensor, weight: Tensor, dilation: int) -> tuple[Tensor, Tens
     """Return images and filters as the extension wants them: a border of zeros, channels last."""
     pad = dilation * (weight.shape[-1] // 2)
     return F.pad(x, (0, 0, pad, pad, pad, pad)), weight.permute(0, 2, 3, 1).contiguous()
-
-
-def _in_cpp(
-    g: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int, also_weight: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Do what `_in_pytorch` does by the extension."""
-    functions = _compiled(x, weight)
-    bordered, filters = _with_border(x, weight, dilation)
-    into_x, into_filters = functions.depthwise_backward(
-        g.contiguous(), bordered, filters, stride, dilation, also_weight
-    )
-    (_, H, W, _), pad = x.shape, (bordered.shape[1] - x.shape[1]) // 2
-    into_x = into_x[:, pad : pad + H, pad : pad + W]
-    return into_x, into_filters.permute(0, 3, 1, 2) if also_weight else None
 
 
 def _in_pytorch(
