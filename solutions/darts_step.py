@@ -354,7 +354,7 @@ def search_loop(train_losses, val_losses, w, alpha, rates, lr_alpha, momentum, d
 
 
 # %% [markdown]
-# **Question.** A source of this part says that DARTS finds a solution in 1 GPU day, beside 2000 and 3150 on CIFAR-10 for the methods before it. What does the paper's table say of CIFAR-10?
+# **Question.** A source of this part says that DARTS finds a solution in 1 GPU day, beside 2000 and 3150 on CIFAR-10 for the methods before it. In the paper's appendix one search takes a day. What does the paper's table, which has the 2000 and 3150 too, say of DARTS on CIFAR-10, and what does it count?
 
 # %% question="gpu_days"
 ### BEGIN SOLUTION

@@ -181,20 +181,20 @@ DAYS = (
         "gpu_days",
         "What a search took",
         "d",
-        "Which row of the paper's table is meant, and does that number include retraining?",
+        "How many searches are in a row of the table, and does that number include retraining?",
         a=(
-            "1 day, with the training of the found network",
-            "the paper gives the search alone, and more than a day for it",
+            "1 day: one search and the training of the found network",
+            "1 day is one search, in the appendix; no figure of a search includes retraining",
         ),
         b=(
-            "1 day at first order and 4 at second order",
-            "second order is right, but the first order took 1.5: the 1 is no row of the table",
+            "1 day at first order and 4 at second order, one search each",
+            "the table has 1.5 at first order, and the 4 are four searches, not one",
         ),
         c=(
-            "4 days, whichever order",
-            "4 is the second order's: the first order saves more than half of it",
+            "4 days, whichever order: four searches of a day",
+            "4 is the second order's: the first order takes less than half of it",
         ),
-        d="1.5 days at first order and 4 at second order, retraining not counted",
+        d="1.5 days at first order and 4 at second order: four searches, retraining not counted",
     ),
 )
 
