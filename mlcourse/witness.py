@@ -2,9 +2,9 @@
 
 `small_cnn` makes one, `report` tells what happened to it; `Epochs` is a training that runs by a
 script, `differentiate` finds the gradients of a function, `Bowl` is the gradient of one that is
-known, `Quartic` and `PenalisedQuartic` are functions with known derivatives, `ChainLoss` is the loss
-of a small supernet, and `optimise` lets an optimiser step. Nothing here depends on the global random numbers: dropout draws its masks from a
-generator of its own.
+known, `Quartic` and `PenalisedQuartic` are functions with known derivatives, `ChainLoss` is the
+loss of a small supernet, and `optimise` lets an optimiser step. Nothing here depends on the global
+random numbers: dropout draws its masks from a generator of its own.
 """
 
 from __future__ import annotations

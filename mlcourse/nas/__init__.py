@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlcourse.nas.architect import Architect
+    from mlcourse.nas.black_box import LocalSearch, RegularizedEvolution, Reinforce
     from mlcourse.nas.darts import Search, search
     from mlcourse.nas.derived import DerivedNet
     from mlcourse.nas.drawing import draw
+    from mlcourse.nas.fast import FastSupernet
     from mlcourse.nas.genotype import DARTS_V1, DARTS_V2, PC_DARTS, Genotype
     from mlcourse.nas.operations import OPERATIONS, WITHOUT_WEIGHTS
+    from mlcourse.nas.small_supernet import SmallSupernet
+    from mlcourse.nas.small_table import Table
     from mlcourse.nas.supernet import Supernet
 
 _MODULES = {
@@ -28,11 +32,17 @@ _MODULES = {
     "DARTS_V1": "genotype",
     "DARTS_V2": "genotype",
     "DerivedNet": "derived",
+    "FastSupernet": "fast",
     "Genotype": "genotype",
+    "LocalSearch": "black_box",
     "OPERATIONS": "operations",
     "PC_DARTS": "genotype",
+    "RegularizedEvolution": "black_box",
+    "Reinforce": "black_box",
     "Search": "darts",
+    "SmallSupernet": "small_supernet",
     "Supernet": "supernet",
+    "Table": "small_table",
     "WITHOUT_WEIGHTS": "operations",
     "draw": "drawing",
     "search": "darts",
@@ -46,9 +56,15 @@ __all__ = [
     "WITHOUT_WEIGHTS",
     "Architect",
     "DerivedNet",
+    "FastSupernet",
     "Genotype",
+    "LocalSearch",
+    "RegularizedEvolution",
+    "Reinforce",
     "Search",
+    "SmallSupernet",
     "Supernet",
+    "Table",
     "draw",
     "search",
 ]

@@ -43,8 +43,9 @@ class FastSupernet(Supernet):
 
     Made with the arguments of a Supernet, or of one by `fast`. Parameters, buffers and their names
     are the same, and so are outputs, gradients of any order and running statistics, up to rounding.
-    An operation that is replaced by another module is called as it is, in the whole cell. Hooks of
-    operations are not called.
+    An operation that is replaced by another module is called as it is, in the whole cell; a cell
+    with other edges, or with operations dropped, takes the naive form. Hooks of operations are not
+    called.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,8 +57,17 @@ class FastSupernet(Supernet):
         cell: Any
         for cell in self.cells:
             weights = mixing.reduce if cell.reduction else mixing.normal
-            before_last, last = last, cell_forward(cell, before_last, last, weights)
+            if _is_plain(cell):
+                output = cell_forward(cell, before_last, last, weights)
+            else:
+                output = cell(before_last, last, weights)
+            before_last, last = last, output
         return self.classifier(last.mean(dim=(2, 3)))
+
+
+def _is_plain(cell: Cell) -> bool:
+    """Whether each edge is the sum of all its operations, on all channels, as the paper has it."""
+    return all(type(edge) is MixedEdge and not edge.dropped for edge in cell.edges)
 
 
 def fast(supernet: Supernet) -> FastSupernet:

@@ -14,6 +14,8 @@ from mlcourse.nas.architect import Architect
 from mlcourse.nas.darts import search
 from mlcourse.nas.fast import FastSupernet, fast
 from mlcourse.nas.kinks import smooth_
+from mlcourse.nas.remedies import PartialChannels
+from mlcourse.nas.remedies.removal import without
 from mlcourse.nas.supernet import Supernet
 
 CLOSE = {"atol": 1e-9, "rtol": 1e-9}
@@ -112,6 +114,22 @@ def test_replaced_operations_are_called_as_they_are(pytorch):
     assert_equal_steps(naive, other, X, y)
     naive.cells[1].edges[0]["sep_conv_3x3"].first.norm.eps = 0.1
     assert_equal_steps(naive, fast(copy.deepcopy(naive)), X, y)
+
+
+def test_edges_without_some_operations_or_on_some_channels_are_equal(pytorch):
+    X, y = batch()
+    naive, other = pair(operations=FEW, nodes=2)
+    assert_equal_steps(naive, other, X, y)
+    with (
+        without(naive, "normal", 1, ["skip_connect"]),
+        without(other, "normal", 1, ["skip_connect"]),
+    ):
+        assert_equal_steps(naive, other, X, y)
+    assert_equal_steps(naive, other, X, y)
+    for model in (naive, other):
+        PartialChannels(2).attach(model, torch.Generator().manual_seed(2))
+        model.double()
+    assert_equal_steps(naive, other, X, y)
 
 
 def test_in_evaluation_mode_it_is_the_naive_form(pytorch):
