@@ -58,6 +58,36 @@ def _generator(batches: object) -> torch.Generator | None:
     return getattr(batches, "generator", None)
 
 
+def write(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
+    """Write a state so that at any moment the file is the old one or the new one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        torch.save(state, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike[str]) -> Any:
+    """Return what a file of `write` holds, on the CPU.
+
+    Raises ValueError for a file that is damaged or was not written by torch.
+    """
+    content = io.BytesIO(Path(path).read_bytes())
+    try:
+        # torch reads a file whose checksums are wrong.
+        if (part := zipfile.ZipFile(content).testzip()) is not None:
+            raise zipfile.BadZipFile(part)
+        content.seek(0)
+        return torch.load(content, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file that is not what it wrote
+        raise ValueError(
+            f"{path} is damaged or no checkpoint: delete it, or give another path"
+        ) from error
+
+
 @dataclass(frozen=True)
 class Run:
     """Everything that changes while a model trains."""
@@ -96,9 +126,6 @@ class Run:
         history: Mapping[str, list[float]],
     ) -> None:
         """Write the run's state so that at any moment the file is the old one or the new one."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         state = {
             "format": FORMAT,
             "settings": dict(settings),
@@ -109,11 +136,7 @@ class Run:
             "scaler": self.scaler.state_dict(),
             "random": random_states(self.batches),
         }
-        try:
-            torch.save(state, part)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write(path, state)
 
     def load(
         self, path: str | os.PathLike[str], settings: Mapping[str, str], epochs: int
@@ -123,7 +146,11 @@ class Run:
         Raises ValueError, before anything has changed, when the file is damaged, was written with
         other settings, or holds more than `epochs` epochs.
         """
-        state = _read(path)
+        state = read(path)
+        if not isinstance(state, dict) or state.get("format") != FORMAT:
+            raise ValueError(
+                f"{path} was not written by train_model of this version: give another path"
+            )
         for what in [*settings, *state["settings"]]:
             here, there = (s.get(what, "absent") for s in (settings, state["settings"]))
             if here != there:
@@ -155,25 +182,6 @@ class Run:
 
 def _state(schedule: LRScheduler | None) -> dict[str, Any]:
     return schedule.state_dict() if schedule is not None else {}
-
-
-def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    content = io.BytesIO(Path(path).read_bytes())
-    try:
-        # torch reads a file whose checksums are wrong.
-        if (part := zipfile.ZipFile(content).testzip()) is not None:
-            raise zipfile.BadZipFile(part)
-        content.seek(0)
-        state = torch.load(content, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that is not what it wrote
-        raise ValueError(
-            f"{path} is damaged or no checkpoint: delete it, or give another path"
-        ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise ValueError(
-            f"{path} was not written by train_model of this version: give another path"
-        )
-    return state
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from mlcourse.checkpoints import random_states, restore_random_states
+from mlcourse import checkpoints
 from mlcourse.clipping import clip_by_norm_
 from mlcourse.nas.architect import Architect, Order
 from mlcourse.nas.genotype import Genotype
@@ -258,9 +257,6 @@ class _Run:
 
     def save(self, path: str | os.PathLike[str], found: Search) -> None:
         """Write the state so that at any moment the file is the old one or the new one."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         genotypes = [tuple(g) if isinstance(g, Genotype) else g for g in found.genotypes]
         state = {
             "settings": self._identity(),
@@ -268,24 +264,17 @@ class _Run:
             "alphas": found.alphas,
             "genotypes": genotypes,
             **{name: changing.state_dict() for name, changing in self._changing().items()},
-            "random": [random_states(batches) for batches in self.batches],
+            "random": [checkpoints.random_states(batches) for batches in self.batches],
             "generator": self.generator.get_state() if self.generator else None,
         }
-        try:
-            torch.save(state, part)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        checkpoints.write(path, state)
 
     def load(self, path: str | os.PathLike[str]) -> Search:
         """Put the search in the file's state and return what it had found."""
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            there = state["settings"]
-        except Exception as error:  # torch raises many kinds for a file that is not what it wrote
-            raise ValueError(
-                f"{path} is damaged or no checkpoint: delete it, or give another path"
-            ) from error
+        state = checkpoints.read(path)
+        if not isinstance(state, dict) or "settings" not in state:
+            raise ValueError(f"{path} is damaged or no checkpoint: delete it, or give another path")
+        there = state["settings"]
         for name, here in self._identity().items():
             if there.get(name) != here:
                 raise ValueError(
@@ -295,7 +284,7 @@ class _Run:
         for name, changing in self._changing().items():
             changing.load_state_dict(state[name])
         for batches, drawn in zip(self.batches, state["random"], strict=True):
-            restore_random_states(drawn, batches)
+            checkpoints.restore_random_states(drawn, batches)
         if self.generator:
             self.generator.set_state(state["generator"])
         derives_genotypes = isinstance(self.model, Supernet)

@@ -233,9 +233,17 @@ def test_a_checkpoint_of_another_search(tmp_path):
         search(model(), TRAIN, VAL, epochs=1, generator=torch.Generator(), checkpoint=path)
     with pytest.raises(ValueError, match="another search: the number of parameters is"):
         search(Simple(), TRAIN, VAL, epochs=1, checkpoint=path)
-    path.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="is damaged or no checkpoint: delete it, or give"):
-        search(model(), TRAIN, VAL, epochs=1, checkpoint=path)
+    content = path.read_bytes()
+    weight = next(iter(torch.load(path)["model"].values()))
+    place = content.index(weight.numpy().tobytes())
+    torch.save({"other": 1}, path)
+    other = path.read_bytes()
+    # torch alone would read a wrong number here.
+    flipped = content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :]
+    for damaged in (b"nothing", other, flipped):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="is damaged or no checkpoint: delete it, or give"):
+            search(model(), TRAIN, VAL, epochs=1, checkpoint=path)
 
 
 class Simple(nn.Module):
