@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mlcourse.checkpoints import random_states, restore_random_states
+from mlcourse.nas.modes import keeping_modes
 from mlcourse.training import Batches
 
 
@@ -23,22 +24,20 @@ def measure_statistics_(
     torch's and `batches.generator` their states.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    modes = [(module, module.training) for module in model.modules()]
     momenta = [norm.momentum for norm in norms]
     drawn, own = random_states(batches), generator.get_state() if generator else None
     device = next(model.parameters()).device
-    model.train()
     try:
-        for i, (X, _) in enumerate(batches):
-            for norm in norms:
-                # Running means with these shares are means over all batches so far.
-                norm.momentum = 1 / (i + 1)
-            model(X.to(device))
+        with keeping_modes(model):
+            model.train()
+            for i, (X, _) in enumerate(batches):
+                for norm in norms:
+                    # Running means with these shares are means over all batches so far.
+                    norm.momentum = 1 / (i + 1)
+                model(X.to(device))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-        for module, mode in modes:
-            module.training = mode
         restore_random_states(drawn, batches)
         if generator and own is not None:
             generator.set_state(own)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
@@ -10,15 +9,14 @@ from torch import Tensor, nn
 
 from mlcourse.nas.cells import MixedEdge
 from mlcourse.nas.genotype import Kind
+from mlcourse.nas.modes import evaluating
 from mlcourse.nas.operations import Zero
 from mlcourse.nas.small_networks import Convolution, SmallNetwork, avg_pool
 from mlcourse.nas.small_space import EDGES, OPERATIONS
-from mlcourse.nas.supernet import Softmax, drawing_from
-
-_ALPHA_SCALE = 1e-3
+from mlcourse.nas.supernet import ALPHA_SCALE, Relaxed, Softmax, drawing_from
 
 
-class SmallSupernet(nn.Module):
+class SmallSupernet(Relaxed):
     """The network of the small space with all four operations on each edge, mixed by `alpha`.
 
     Takes images (N, 1, 8, 8) and returns logits (N, 10). Both cells share `alpha` (6, 4), which
@@ -27,7 +25,7 @@ class SmallSupernet(nn.Module):
     searches with it.
     """
 
-    #: The name of the architecture parameter: all cells are of one kind.
+    #: All cells are of one kind.
     alpha_names: ClassVar[dict[Kind, str]] = {"normal": "alpha"}
 
     def __init__(
@@ -44,7 +42,7 @@ class SmallSupernet(nn.Module):
         self.relaxation = relaxation or Softmax()
         with drawing_from(generator):
             self.network = SmallNetwork(_MixedCell, channels)
-            self.alpha = nn.Parameter(_ALPHA_SCALE * torch.randn(len(EDGES), len(OPERATIONS)))
+            self.alpha = nn.Parameter(ALPHA_SCALE * torch.randn(len(EDGES), len(OPERATIONS)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, 10) of images x (N, 1, 8, 8)."""
@@ -55,18 +53,13 @@ class SmallSupernet(nn.Module):
 
     def mixing(self) -> Tensor:
         """Return the weights of the operations, (6, 4), differentiable in the architecture."""
-        mixed: Tensor = self.relaxation(self.alpha, "normal")
-        return mixed
+        return self.relaxed()["normal"]
 
     @torch.no_grad()
     def strengths(self) -> Tensor:
         """Return the weights of the operations as evaluation has them, (6, 4)."""
-        mode = self.relaxation.training
-        self.relaxation.eval()
-        try:
+        with evaluating(self.relaxation):
             return self.mixing()
-        finally:
-            self.relaxation.train(mode)
 
     def genotype(self) -> str:
         """Return the cell with the strongest operation on each edge, "none" among them."""
@@ -79,16 +72,6 @@ class SmallSupernet(nn.Module):
     def edges(self, kind: Kind = "normal") -> list[nn.ModuleList]:
         """Return the edges of each cell, in the order of `alpha`'s rows."""
         return [layer.edges for layer in self.network if isinstance(layer, _MixedCell)]
-
-    def architecture(self) -> Iterator[nn.Parameter]:
-        """Yield what the validation data choose: alpha, and parameters of the relaxation."""
-        yield self.alpha
-        yield from self.relaxation.parameters()
-
-    def weights(self) -> Iterator[nn.Parameter]:
-        """Yield what the training data choose: all other parameters."""
-        chosen = {id(p) for p in self.architecture()}
-        yield from (p for p in self.parameters() if id(p) not in chosen)
 
 
 def derive_cell(strengths: Tensor) -> str:

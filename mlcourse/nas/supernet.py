@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from mlcourse.nas.cells import Cell, cell_edges, cell_shapes, check_sizes
 from mlcourse.nas.genotype import Genotype, Kind, derive
+from mlcourse.nas.modes import evaluating
 from mlcourse.nas.operations import OPERATIONS
 
 #: The standard deviation of the architecture parameters at the start: nearly equal operations.
-_ALPHA_SCALE = 1e-3
+ALPHA_SCALE = 1e-3
 
 
 class Mixing(NamedTuple):
@@ -39,7 +40,33 @@ class Softmax(nn.Module):
         return alpha.softmax(dim=-1)
 
 
-class Supernet(nn.Module):
+class Relaxed(nn.Module):
+    """What a search needs of a network that mixes operations: its two groups of parameters."""
+
+    #: The name of the architecture parameter of each kind of cell.
+    alpha_names: ClassVar[dict[Kind, str]]
+    relaxation: nn.Module
+
+    def relaxed(self) -> dict[Kind, Tensor]:
+        """Return each kind's weights of the operations, differentiable in the architecture."""
+        return {
+            kind: self.relaxation(getattr(self, name), kind)
+            for kind, name in self.alpha_names.items()
+        }
+
+    def architecture(self) -> Iterator[nn.Parameter]:
+        """Yield what the validation data choose: alpha, and parameters of the relaxation."""
+        for name in self.alpha_names.values():
+            yield getattr(self, name)
+        yield from self.relaxation.parameters()
+
+    def weights(self) -> Iterator[nn.Parameter]:
+        """Yield what the training data choose: all other parameters."""
+        chosen = {id(p) for p in self.architecture()}
+        yield from (p for p in self.parameters() if id(p) not in chosen)
+
+
+class Supernet(Relaxed):
     """A network of mixed cells for images (N, colours, H, W), which returns logits (N, classes).
 
     A stem of stem * channels channels, `layers` cells of which those after 1/3 and 2/3 reduce, the
@@ -55,7 +82,6 @@ class Supernet(nn.Module):
     operations that are unknown, twice there, or none but "none".
     """
 
-    #: The name of the architecture parameter of each kind of cell.
     alpha_names: ClassVar[dict[Kind, str]] = {"normal": "alpha_normal", "reduce": "alpha_reduce"}
 
     def __init__(
@@ -84,8 +110,8 @@ class Supernet(nn.Module):
             self.cells = nn.ModuleList(Cell(shape, nodes, operations) for shape in shapes)
             self.classifier = nn.Linear(nodes * shapes[-1].channels, classes)
             size = (len(cell_edges(nodes)), len(operations))
-            self.alpha_normal = nn.Parameter(_ALPHA_SCALE * torch.randn(size))
-            self.alpha_reduce = nn.Parameter(_ALPHA_SCALE * torch.randn(size))
+            self.alpha_normal = nn.Parameter(ALPHA_SCALE * torch.randn(size))
+            self.alpha_reduce = nn.Parameter(ALPHA_SCALE * torch.randn(size))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, classes) of images x (N, colours, H, W)."""
@@ -98,31 +124,13 @@ class Supernet(nn.Module):
 
     def mixing(self) -> Mixing:
         """Return the weights of all edges' operations, differentiable in the architecture."""
-        return Mixing(
-            self.relaxation(self.alpha_normal, "normal"),
-            self.relaxation(self.alpha_reduce, "reduce"),
-        )
+        return Mixing(**self.relaxed())
 
     @torch.no_grad()
     def strengths(self) -> Mixing:
         """Return the weights of all edges' operations as evaluation has them, without gradient."""
-        mode = self.relaxation.training
-        self.relaxation.eval()
-        try:
+        with evaluating(self.relaxation):
             return self.mixing()
-        finally:
-            self.relaxation.train(mode)
-
-    def architecture(self) -> Iterator[nn.Parameter]:
-        """Yield what the validation data choose: alpha, and parameters of the relaxation."""
-        yield self.alpha_normal
-        yield self.alpha_reduce
-        yield from self.relaxation.parameters()
-
-    def weights(self) -> Iterator[nn.Parameter]:
-        """Yield what the training data choose: all other parameters."""
-        chosen = {id(p) for p in self.architecture()}
-        yield from (p for p in self.parameters() if id(p) not in chosen)
 
     def genotype(self) -> Genotype:
         """Return the cells that the paper's rule derives from today's strengths."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mlcourse.nas.cells import MixedEdge
 from mlcourse.nas.genotype import Kind
+from mlcourse.nas.modes import evaluating
 from mlcourse.training import History, Numbers
 
 
@@ -44,29 +45,14 @@ class Remedy:
 @torch.no_grad()
 def strengths_by_kind(model: Any) -> dict[Kind, Tensor]:
     """Return the weights of all edges' operations as evaluation has them, (edges, operations)."""
-    relaxation = model.relaxation
-    with evaluating(relaxation):
-        return {
-            kind: relaxation(getattr(model, name), kind) for kind, name in model.alpha_names.items()
-        }
+    with evaluating(model.relaxation):
+        return model.relaxed()  # type: ignore[no-any-return]
 
 
 def edges_at(model: Any, kind: Kind, edge: int) -> list[MixedEdge]:
     """Return what an edge, a row of the architecture parameters, is in each cell of a kind."""
     places = [edges[edge] for edges in model.edges(kind)]
     return [part for place in places for part in place.modules() if isinstance(part, MixedEdge)]
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Have a module in evaluation mode, and then all its parts in the modes that they had."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 @contextmanager
