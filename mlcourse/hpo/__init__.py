@@ -11,8 +11,9 @@ Each name is loaded when it is first asked for, so that a worker loads only what
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mlcourse.lazy import lazily
 
 if TYPE_CHECKING:
     from mlcourse.hpo.babysitting import Babysitting
@@ -68,13 +69,4 @@ __all__ = [
     "run",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(f"mlcourse.hpo.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'mlcourse.hpo' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Name what can be had, also before it is loaded: notebooks complete names by it."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _MODULES)

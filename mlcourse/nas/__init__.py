@@ -11,8 +11,9 @@ Each name is loaded when it is first asked for.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mlcourse.lazy import lazily
 
 if TYPE_CHECKING:
     from mlcourse.nas.architect import Architect
@@ -69,13 +70,4 @@ __all__ = [
     "search",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(f"mlcourse.nas.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'mlcourse.nas' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Name what can be had, also before it is loaded: notebooks complete names by it."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _MODULES)

@@ -13,8 +13,9 @@ memory: `PartialChannels` with `EdgeNormalization`. Each name is loaded when it 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mlcourse.lazy import lazily
 
 if TYPE_CHECKING:
     from mlcourse.nas.remedies.dropout import SkipDropout
@@ -58,13 +59,4 @@ __all__ = [
     "select_by_perturbation",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(f"mlcourse.nas.remedies.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'mlcourse.nas.remedies' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Name what can be had, also before it is loaded: notebooks complete names by it."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _MODULES)
