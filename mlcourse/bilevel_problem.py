@@ -24,8 +24,8 @@ class Problem:
 
     def __init__(self, inner: Loss, outer: Loss, w: Tensors, hyper: Tensors) -> None:
         self._inner, self._outer = inner, outer
-        self.w, self._weights = _flatten("w", w)
-        self.hyper, self.structured = _flatten("hyper", hyper)
+        self.w, self._weights = flatten("w", w)
+        self.hyper, self.structured = flatten("hyper", hyper)
 
     def inner(self, w: Tensor, hyper: Tensor) -> Tensor:
         """The loss that the weights minimise, ()."""
@@ -49,8 +49,12 @@ def gradients(value: Tensor, *at: Tensor, create_graph: bool = False) -> tuple[T
     return torch.autograd.grad(value, at, create_graph=create_graph, materialize_grads=True)
 
 
-def _flatten(name: str, tensors: Tensors) -> tuple[Tensor, Callable[[Tensor], Tensors]]:
-    """Return the tensors in one vector, and a function that gives a vector their structure."""
+def flatten(name: str, tensors: Tensors) -> tuple[Tensor, Callable[[Tensor], Tensors]]:
+    """Return the tensors in one vector, and a function that gives a vector their structure.
+
+    The vector (n,) is a copy, each tensor in row order; `name` is what an error calls the tensors.
+    Raises ValueError for anything but tensors of floats, of one dtype on one device.
+    """
     leaves = _leaves(name, tensors)
     shapes, sizes = [t.shape for t in leaves], [t.numel() for t in leaves]
 

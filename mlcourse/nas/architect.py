@@ -13,15 +13,16 @@ Differentiable architecture search, 2019, section 2.3.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from mlcourse.bilevel_problem import Loss
+from mlcourse.bilevel_problem import Loss, flatten, gradients
 from mlcourse.hypergrad import hypergradient
+from mlcourse.nas.modes import keeping_buffers
 
 Order = Literal["first", "finite_difference", "exact"]
 #: Inputs and targets, as the model and the loss take them.
@@ -29,7 +30,6 @@ Batch = tuple[Tensor, Any]
 Named = dict[str, Tensor]
 
 _METHODS = {
-    "first": "first_order",
     "finite_difference": "finite_difference",
     "exact": "unrolled_step",
 }
@@ -65,8 +65,8 @@ class Architect:
         generator: torch.Generator | None = None,
         penalty: Callable[[Named], Tensor | float] | None = None,
     ) -> None:
-        if order not in _METHODS:
-            raise ValueError(f"order is {order!r}: give one of {', '.join(_METHODS)}")
+        if order not in get_args(Order):
+            raise ValueError(f"order is {order!r}: give one of {', '.join(get_args(Order))}")
         _check_optimizer(model, optimizer)
         self.model, self.optimizer, self.order = model, optimizer, order
         self.loss, self.generator, self.penalty = loss, generator, penalty
@@ -83,13 +83,23 @@ class Architect:
 
     def gradient(self, train: Batch, val: Batch) -> Named:
         """Return the gradient in each architecture parameter, by name; batches as `backward`."""
-        inner, outer = self.losses(train, val)
-        w, alpha = self.weights(), self.alphas()
+        alpha = self.alphas()
+        outer = self._with_penalty(self._loss_on(val))
         if self.order == "first":
-            return _named(hypergradient(inner, outer, w, alpha, "first_order"))
-        step = _with_momentum(inner, self._velocity(w), self._setting("momentum"))
-        lr = self._setting("lr")
-        return _named(hypergradient(step, outer, w, alpha, _METHODS[self.order], lr=lr))
+            return dict(zip(alpha, gradients(outer({}, alpha), *alpha.values()), strict=True))
+        # One vector: a penalty on hundreds of tensors takes as long as a tenth of a network.
+        w, named = flatten("the weights", self.weights())
+        data_loss, pull = self._loss_on(train), self._pull(w)
+        gradient = hypergradient(
+            lambda w, alpha: data_loss(named(w), alpha) + pull @ w,
+            lambda w, alpha: outer(named(w), alpha),
+            w,
+            alpha,
+            _METHODS[self.order],
+            lr=self._setting("lr"),
+        )
+        assert isinstance(gradient, dict)
+        return gradient
 
     def losses(self, train: Batch, val: Batch) -> tuple[Loss, Loss]:
         """Return L_train, with the penalty of weight decay, and L_val for `hypergradient`.
@@ -122,8 +132,8 @@ class Architect:
 
         def loss(w: Named, alpha: Named) -> Tensor:
             generator.set_state(drawn)
-            buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-            output = functional_call(self.model, {**w, **alpha, **buffers}, (inputs,))
+            with keeping_buffers(self.model):
+                output = functional_call(self.model, {**w, **alpha}, (inputs,))
             return self.loss(output, targets)
 
         return loss
@@ -134,34 +144,24 @@ class Architect:
             return loss
         return lambda w, alpha: loss(w, alpha) + penalty(alpha)
 
-    def _velocity(self, weights: Named) -> Named:
-        """The optimiser's velocity of each weight; there is none before its first step."""
-        states = {name: self.optimizer.state.get(p, {}) for name, p in weights.items()}
-        velocities = {name: state.get("momentum_buffer") for name, state in states.items()}
-        return {name: v for name, v in velocities.items() if v is not None}
+    def _pull(self, w: Tensor) -> Tensor:
+        """What momentum and weight decay add to the gradient in the weights w, all of them (n,).
+
+        Neither depends on the architecture, so that a loss with this slope in w gives the
+        optimiser's step, and the same derivatives in the architecture.
+        """
+        pull = self._setting("weight_decay") * w
+        states = [self.optimizer.state.get(p, {}) for p in self.weights().values()]
+        velocities = [state.get("momentum_buffer") for state in states]
+        # There is no velocity before the optimiser's first step.
+        if self._setting("momentum") and any(v is not None for v in velocities):
+            parts = zip(self.weights().values(), velocities, strict=True)
+            flat = [(torch.zeros_like(p) if v is None else v).flatten() for p, v in parts]
+            pull = pull + self._setting("momentum") * torch.cat(flat)
+        return pull
 
     def _setting(self, name: str) -> float:
         return float(self.optimizer.param_groups[0][name])
-
-
-def _with_momentum(loss: Loss, velocity: Named, momentum: float) -> Loss:
-    """Return a loss whose gradient in w is that of `loss` plus momentum * velocity.
-
-    One step of plain gradient descent on it is then the optimiser's step.
-    """
-    if not momentum or not velocity:
-        return loss
-
-    def with_momentum(w: Named, alpha: Named) -> Tensor:
-        pull = sum((w[name] * v).sum() for name, v in velocity.items())
-        return loss(w, alpha) + momentum * pull
-
-    return with_momentum
-
-
-def _named(gradient: Any) -> Named:
-    assert isinstance(gradient, dict)
-    return gradient
 
 
 def _architecture(model: nn.Module) -> set[int]:

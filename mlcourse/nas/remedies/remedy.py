@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mlcourse.nas.cells import MixedEdge
 from mlcourse.nas.genotype import Kind
-from mlcourse.nas.modes import evaluating
+from mlcourse.nas.modes import evaluating, keeping_buffers
 from mlcourse.training import History, Numbers
 
 
@@ -61,14 +61,8 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
 
     Those kept in training are wrong as soon as an operation is taken out. They stay as they are.
     """
-    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
-    kept = [[buffer.clone() for buffer in norm.buffers()] for norm in norms]
-    with evaluating(model):
-        for norm in norms:
-            norm.train()
-        try:
-            yield
-        finally:
-            for norm, buffers in zip(norms, kept, strict=True):
-                for buffer, value in zip(norm.buffers(), buffers, strict=True):
-                    buffer.copy_(value)
+    with evaluating(model), keeping_buffers(model):
+        for part in model.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.train()
+        yield
