@@ -144,6 +144,22 @@ WAYS = {
     "Shrinking": ("first", lambda epochs: [shrinking(epochs)]),
 }
 
+#: Remedies together, for darts_remedies.py.
+COMBINED = {
+    "SkipDropout+Shrinking": (
+        "first",
+        lambda epochs: [SkipDropout(0.5, 2 / epochs), shrinking(epochs)],
+    ),
+    "PartialChannels+DirichletSampling": (
+        "first",
+        lambda epochs: [
+            PartialChannels(4),
+            DirichletSampling(),
+            EdgeNormalization(),
+        ],
+    ),
+}
+
 
 def search(way, seed, quick):
     """A supernet, what its search found, its batches, what it draws from.
@@ -158,7 +174,7 @@ def search(way, seed, quick):
         Loader(*part, small_networks.BATCH_SIZE, generator=generator)
         for part in (task.train, task.validation)
     )
-    order, remedies = WAYS[way]
+    order, remedies = (WAYS | COMBINED)[way]
     kept = FOLDER / NAME / f"{way}-{seed}{'-quick' * quick}.pt"
     found = darts.search(
         supernet,
