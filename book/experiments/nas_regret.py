@@ -13,7 +13,6 @@ import argparse
 import json
 import sys
 import time
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import numpy as np
 import records
 import torch
 
-from mlcourse.book.runs import RESULTS, machine
+from mlcourse.book.runs import RESULTS
 from mlcourse.hpo.comparison import bootstrap_interval
 from mlcourse.hpo.hyperband import Hyperband
 from mlcourse.hpo.random import Random
@@ -61,6 +60,8 @@ DARTS = {
     "lr_alpha": 0.01,
 }
 DARTS_SEEDS = {"first": 10, "exact": 5}
+
+rounded = partial(records.rounded, digits=4)
 
 
 def main():
@@ -168,21 +169,9 @@ def one_darts(order, seed, quick):
     }
 
 
-def rounded(value):
-    """The same with four digits; None for what is not finite."""
-    if isinstance(value, list):
-        return [rounded(one) for one in value]
-    return float(f"{value:.4g}") if np.isfinite(value) else None
-
-
 def started(path, quick):
     """The file's content so far, with today's head."""
-    head = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "command": f"python book/experiments/{NAME}.py" + " --quick" * quick,
-        "machine": machine(),
-        "darts_setting": DARTS,
-    }
+    head = records.about(NAME, quick, darts_setting=DARTS)
     kept = {"searches": [], "darts": []}
     if path.is_file():
         record = json.loads(path.read_text("utf-8"))

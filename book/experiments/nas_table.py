@@ -9,16 +9,12 @@ search could. A search on the table costs nothing, and how far its choice is
 from the best can be said. A stopped experiment goes on where it was.
 """
 
-import argparse
 import json
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
 
 import records
 import torch
 
-from mlcourse.book.runs import RESULTS, machine
 from mlcourse.nas import small_networks
 from mlcourse.nas.small_space import representatives
 
@@ -31,22 +27,17 @@ SEEDS, BEST, SEEDS_OF_BEST = 3, 30, 14
 
 def main():
     """Do the trainings that the file lacks; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a rehearsal")
-    parser.add_argument("--out", type=Path)
-    chosen = parser.parse_args()
+    quick, out = records.asked(NAME, __doc__)
     torch.set_num_threads(1)
-    folder = RESULTS.parents[1] / "_build" / "experiments"
-    out = chosen.out or (folder if chosen.quick else RESULTS) / f"{NAME}.json"
-    epochs = 2 if chosen.quick else small_networks.EPOCHS
+    epochs = 2 if quick else small_networks.EPOCHS
     cells = sorted(set(representatives().values()))
-    table = started(out, cells[:: 200 if chosen.quick else 1])
-    for seed in range(1 if chosen.quick else SEEDS):
-        do(table, list(table), seed, epochs, out, chosen.quick)
-    if not chosen.quick:
+    table = started(out, cells[:: 200 if quick else 1])
+    for seed in range(1 if quick else SEEDS):
+        do(table, list(table), seed, epochs, out, quick)
+    if not quick:
         best = leaders(table)
         for seed in range(SEEDS, SEEDS_OF_BEST):
-            do(table, best, seed, epochs, out, chosen.quick)
+            do(table, best, seed, epochs, out, quick)
     return 0
 
 
@@ -68,7 +59,7 @@ def do(table, cells, seed, epochs, out, quick):
     for i, cell in enumerate(missing, start=1):
         trained = small_networks.train(cell, seed, epochs)
         for what, value in trained._asdict().items():
-            table[cell][what].append(rounded(value))
+            table[cell][what].append(records.rounded(value))
         if i % 20 == 0 or i == len(missing):
             write(out, table, quick)
             print(f"seed {seed}: {i} of {len(missing)}", flush=True)
@@ -86,21 +77,9 @@ def leaders(table):
     return [cell for cell in table if cell in chosen]
 
 
-def rounded(value):
-    """The same with five digits."""
-    if isinstance(value, list):
-        return [rounded(one) for one in value]
-    return float(f"{value:.5g}")
-
-
 def write(path, table, quick):
     """Write one cell a line."""
-    head = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "command": f"python book/experiments/{NAME}.py" + " --quick" * quick,
-        "machine": machine(),
-        "checks": [*small_networks.CHECKS],
-    }
+    head = records.about(NAME, quick, checks=[*small_networks.CHECKS])
     lines = [json.dumps(row) for row in table.values()]
     records.replace(path, records.one_a_line(head, cells=lines))
 

@@ -6,6 +6,7 @@ it was, because the runs that the file has are not done again.
 
 import argparse
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,14 +57,14 @@ def do_missing(out, plan, do, head, line=json.dumps):
         print(", ".join(said), flush=True)
 
 
-def rounded(value):
-    """The same, with five digits of each number that is not whole."""
+def rounded(value, digits=5):
+    """The same with so many digits of floats; None for infinite or NaN."""
     if isinstance(value, float):
-        return float(f"{value:.5g}")
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
     if isinstance(value, list):
-        return [rounded(one) for one in value]
+        return [rounded(one, digits) for one in value]
     if isinstance(value, dict):
-        return {what: rounded(one) for what, one in value.items()}
+        return {what: rounded(one, digits) for what, one in value.items()}
     return value
 
 
