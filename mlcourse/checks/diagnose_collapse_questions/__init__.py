@@ -1,0 +1,1 @@
+"""The questions of `diagnose_collapse`, a module for each kind."""
