@@ -27,6 +27,7 @@ EXERCISES = (
     "mixed_edge",
     "derive_cell",
     "darts_step",
+    "diagnose_collapse",
 )
 
 

@@ -197,6 +197,12 @@ name_the_limit = Question(
             "you ask for the gap first: it comes last, since each of the others can cause it",
         ),
         Mistake(
+            "reversed",
+            named_by((GAP, RELIED, FREE, SHORT)),
+            "you ask from the last row of the table to the first: the gap comes last, since each "
+            "of the others can cause it",
+        ),
+        Mistake(
             "absolute_cosine",
             named_by(short_horizon=lambda r: abs(r["cosine"]) < 0.5),
             "you take the cosine's absolute value: a gradient that points the other way is worse, "
