@@ -1,8 +1,13 @@
 """Gradient clipping, by value and by norm, between `backward()` and `step()`.
 
-In `train_model`, where no line comes between them, clip in a hook:
-`optimizer.register_step_pre_hook(lambda *_: clip_by_norm_(weights, 1.0))` with
-`weights = list(model.parameters())`.
+In `train_model`, where no line comes between them, clip in a hook, which must return nothing:
+
+    def clip(*_):
+        clip_by_norm_(weights, 1.0)
+
+    optimizer.register_step_pre_hook(clip)
+
+with `weights = list(model.parameters())`.
 
 Clipping does not hide a gradient that is not finite: what becomes of it is what torch does, and
 the functions say it. The norm that `clip_by_norm_` returns tells: skip the update unless it is
