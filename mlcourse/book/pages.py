@@ -13,7 +13,7 @@ from docutils import nodes
 
 from mlcourse import checks
 from mlcourse.__about__ import REPOSITORY
-from mlcourse.book import bibliography, errata, result_tables
+from mlcourse.book import architecture_tables, bibliography, errata, result_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 _ELEMENT_CALL = re.compile(r"(curve_quiz|interactive|mistake|quiz|references)\(")
@@ -117,6 +117,9 @@ GENERATED: dict[str, Callable[[], str]] = {
     "loader": result_tables.loader_text,
     "optimisers": result_tables.optimisers_text,
     "curves": result_tables.curves_text,
+    "darts_step": architecture_tables.darts_step_text,
+    "darts_remedies": architecture_tables.darts_remedies_text,
+    "nas_regret": architecture_tables.nas_regret_text,
 }
 
 

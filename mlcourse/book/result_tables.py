@@ -18,7 +18,7 @@ def gpu_text() -> str:
 
 
 def _runs_table(name: str, command: str) -> str:
-    record = _record(name)
+    record = record_of(name)
     if record is None:
         return f"Not measured yet: run `{command}`."
     rows = ["| chapter | seconds | cells | of these compared | result |", "|---|--:|--:|--:|---|"]
@@ -29,14 +29,14 @@ def _runs_table(name: str, command: str) -> str:
     ]
     total = sum(run["seconds"] for run in record["chapters"])
     rows.append(f"| **all** | **{total:.1f}** | | | |")
-    return "\n".join(rows) + _measured(record)
+    return "\n".join(rows) + measured(record)
 
 
 def by_hand_step_text() -> str:
     """The table of the benchmark of one training step, or a sentence when it was not run."""
-    record = _record("by_hand_step")
+    record = record_of("by_hand_step")
     if record is None:
-        return _not_measured("by_hand_step")
+        return not_measured("by_hand_step")
     ways = list(record["cases"][0]["ways"])
     rows = [
         f"| batch | threads | {' | '.join(f'{way} (µs)' for way in ways)} | speed-up | limit |",
@@ -48,15 +48,15 @@ def by_hand_step_text() -> str:
             f"| {case['batch']} | {case['threads']} | {medians} "
             f"| **{case['speedup']:.2f}** | {case['limit']:.2f} |"
         )
-    return "\n".join(rows) + _measured(record)
+    return "\n".join(rows) + measured(record)
 
 
 def grading_text() -> str:
     """The tables of the grading benchmark, or a sentence when it was not run."""
-    record = _record("grading")
+    record = record_of("grading")
     if record is None:
-        return _not_measured("grading")
-    return "\n\n".join(_grading_case(case) for case in record["cases"]) + _measured(record)
+        return not_measured("grading")
+    return "\n\n".join(_grading_case(case) for case in record["cases"]) + measured(record)
 
 
 def _grading_case(case: dict[str, Any]) -> str:
@@ -84,7 +84,7 @@ def ladder_text() -> str:
 
 def speed_text() -> str:
     """The table of the fastest trainings, or a sentence when none was run."""
-    record = _record("speed")
+    record = record_of("speed")
     if record is None:
         return "Not measured yet, for want of a GPU: run `python book/experiments/speed.py`."
     rows = [
@@ -93,7 +93,7 @@ def speed_text() -> str:
         "|---|--:|--:|--:|--:|--:|",
     ]
     rows += [_fast_training(name, runs) for name, runs in _by_name(record).items()]
-    return "\n".join(rows) + _measured(record)
+    return "\n".join(rows) + measured(record)
 
 
 def _trained_on(record: dict[str, Any]) -> str:
@@ -111,7 +111,7 @@ def _fast_training(name: str, runs: list[dict[str, Any]]) -> str:
 
 def _trainings(name: str) -> str:
     """A row for each name of a run, in the order of the file's settings."""
-    record = _record(name)
+    record = record_of(name)
     if record is None:
         return f"Not measured yet: run `python book/experiments/{name}.py`."
     rows = [
@@ -120,7 +120,7 @@ def _trainings(name: str) -> str:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     rows += [_training(runs) for runs in _by_name(record).values()]
-    return "\n".join(rows) + _measured(record)
+    return "\n".join(rows) + measured(record)
 
 
 def _training(runs: list[dict[str, Any]]) -> str:
@@ -156,9 +156,9 @@ def _by_name(record: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 def loader_text() -> str:
     """The table of the benchmark of loaders, or a sentence when it was not run."""
-    record = _record("loader")
+    record = record_of("loader")
     if record is None:
-        return _not_measured("loader")
+        return not_measured("loader")
     rows = ["| loader | threads | workers | images a second |", "|---|--:|--:|--:|"]
     rows += [
         f"| {row['way']} | {row['threads']} | {row['workers']} | {row['median']:,} |"
@@ -170,14 +170,14 @@ def loader_text() -> str:
         f"same ({fastest['way']}, {fastest['workers']} workers), "
         f"and {record['ratio_one_thread']} times on a single thread."
     )
-    return "\n".join(rows) + ratio + _measured(record)
+    return "\n".join(rows) + ratio + measured(record)
 
 
 def conv_summary_text() -> str:
     """The table of what summaries say of hard cases, or a sentence when it was not made."""
-    record = _record("conv_summary")
+    record = record_of("conv_summary")
     if record is None:
-        return _not_measured("conv_summary")
+        return not_measured("conv_summary")
     tools = list(record["cases"][0]["verdicts"])
     rows = [
         f"| case | parameters | MACs | {' | '.join(tools)} |",
@@ -190,14 +190,14 @@ def conv_summary_text() -> str:
             f"| {case['name']} | {true['parameters']:,} | {true['macs']:,} | {' | '.join(said)} |"
         )
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    return "\n".join(rows) + f"\n\nVersions: {versions}." + _measured(record)
+    return "\n".join(rows) + f"\n\nVersions: {versions}." + measured(record)
 
 
 def optimisers_text() -> str:
     """The table of the optimisers' step times, or a sentence when it was not measured."""
-    record = _record("optimisers")
+    record = record_of("optimisers")
     if record is None:
-        return _not_measured("optimisers")
+        return not_measured("optimisers")
     rows = [
         "| tensors | optimiser | ours (µs) | foreach (µs) | loop (µs) | ours / foreach |",
         "|---|---|--:|--:|--:|--:|",
@@ -207,14 +207,14 @@ def optimisers_text() -> str:
         f"| {row['loop_us']:.0f} | **{row['ratio']:.2f}** |"
         for row in record["rows"]
     ]
-    return "\n".join(rows) + _measured(record)
+    return "\n".join(rows) + measured(record)
 
 
 def curves_text() -> str:
     """The confusion matrix of the diagnosis of learning curves, or a sentence without one."""
-    record = _record("curves")
+    record = record_of("curves")
     if record is None:
-        return "Not measured yet: run `python book/experiments/curves.py`."
+        return not_tried("curves")
     names = record["names"]
     rows = [
         f"| built in | {' | '.join(names)} |",
@@ -225,19 +225,27 @@ def curves_text() -> str:
         rows.append(f"| {name} | {' | '.join(cells)} |")
     total = len(record["runs"])
     share = f"\n\n{record['right']} of {total} right, {100 * record['share_right']:.1f} %."
-    return "\n".join(rows) + share + _measured(record)
+    return "\n".join(rows) + share + measured(record)
 
 
-def _record(name: str) -> dict[str, Any] | None:
+def record_of(name: str) -> dict[str, Any] | None:
+    """The content of book/results/NAME.json, or None."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def _not_measured(benchmark: str) -> str:
+def not_measured(benchmark: str) -> str:
+    """What stands in the place of a benchmark's table."""
     out = f"book/results/{benchmark}.json"
     return f"Not measured yet: run `python benchmarks/{benchmark}.py --out {out}`."
 
 
-def _measured(record: dict[str, Any]) -> str:
+def not_tried(experiment: str) -> str:
+    """What stands in the place of an experiment's table."""
+    return f"Not measured yet: run `python book/experiments/{experiment}.py`."
+
+
+def measured(record: dict[str, Any]) -> str:
+    """The paragraph below a table: when, by which command and on which machine."""
     machine = ", ".join(str(value) for value in record["machine"].values())
     return f"\n\nMeasured on {record['date']} with `{record['command']}`: {machine}."

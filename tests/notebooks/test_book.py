@@ -18,6 +18,7 @@ from pybtex.database import parse_file
 from mlcourse import checks
 from mlcourse.__about__ import REPOSITORY
 from mlcourse.book import (
+    architecture_tables,
     bibliography,
     errata,
     mistake,
@@ -28,6 +29,7 @@ from mlcourse.book import (
     result_tables,
 )
 from mlcourse.book.element import inline_html
+from mlcourse.nas.small_table import Table
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "index.md", *sorted((ROOT / "book").glob("*.md"))]
@@ -275,6 +277,21 @@ def trained(*tests: float) -> dict:
     }
 
 
+SEARCH_STEP = {
+    "channels": 8,
+    "layers": 4,
+    "batch": 16,
+    "order": "exact",
+    "threads": 1,
+    "way": "fast",
+    "seconds": 1.3,
+    "naive": 3.3,
+    "naive_low": 3.1,
+    "naive_high": 3.4,
+    "channels_last": 2.4,
+}
+
+
 @pytest.mark.parametrize(
     ("name", "generated", "content", "row"),
     [
@@ -353,6 +370,29 @@ def trained(*tests: float) -> dict:
             "| healthy | **3** | 1 |",
         ),
         (
+            "darts_step",
+            architecture_tables.darts_step_text,
+            {"steps": [SEARCH_STEP]},
+            "| 8, 4, 16 | second, exact | 1 | fast | 1.30 | **3.30** (3.10 to 3.40) | 2.40 |",
+        ),
+        (
+            "nas_regret",
+            architecture_tables.nas_regret_text,
+            {
+                "searches": [
+                    {
+                        "method": "random search",
+                        "trainings": {
+                            "mean": [1, 0.02],
+                            "mean_low": [1, 0.01],
+                            "mean_high": [1, 0.04],
+                        },
+                    }
+                ]
+            },
+            "| random search | **2.00** | 1.00 to 4.00 |",
+        ),
+        (
             "ladder",
             result_tables.ladder_text,
             trained(0.61, 0.63),
@@ -387,6 +427,31 @@ def test_a_result_is_a_table_with_its_origin_or_a_sentence(
     lines = generated().splitlines()
     assert row in lines
     assert lines[-1] == "Measured on 2026-01-02 with `make it`: 2 cores."
+
+
+def test_ways_of_searching_stand_by_what_their_last_cells_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = json.loads((result_tables.RESULTS / "nas_table.json").read_text("utf-8"))
+    monkeypatch.setattr(result_tables, "RESULTS", tmp_path)
+    assert "run `" in architecture_tables.darts_remedies_text()
+    table = Table(record)
+    best, poor = table.best, min(table.trained, key=table.test)
+    run = {"way": "DARTS", "cells": [best, poor], "perturbation_cell": best}
+    said = {"date": "2026-01-02", "command": "make it", "machine": {}}
+    stored = {
+        "nas_table": record,
+        "darts_limits": {**said, "searches": [run]},
+        "darts_remedies": {**said, "runs": [run, {"way": "Shrinking", "cells": [poor, best]}]},
+    }
+    for name, content in stored.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    lack = f"{100 * table.regret(poor):.1f}"
+    assert architecture_tables.darts_remedies_text().splitlines()[2:5] == [
+        "| DARTS, first order, the cell chosen by removals | **0.0** | 0.0, 0.0 |",
+        "| Shrinking | **0.0** | 0.0 |",
+        f"| DARTS, first order | **{lack}** | {lack}, {lack} |",
+    ]
 
 
 def test_plumbing_is_left_out_of_a_page() -> None:
