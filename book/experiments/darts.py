@@ -10,7 +10,8 @@ seed, trained in the same way. (The papers take the best of four searches,
 chosen by short trainings, and train that one with more seeds: their errors
 are those of a chosen cell.) `--minutes` ends a run between two epochs: the
 same command goes on there, and comes to the numbers of a run that was never
-stopped, on a CPU to the bit.
+stopped, on a CPU to the bit. `--checkpoints` says where the states of
+unfinished runs are: on a machine that is lent, a folder that you keep.
 """
 
 import argparse

@@ -13,7 +13,7 @@ from docutils import nodes
 
 from mlcourse import checks
 from mlcourse.__about__ import REPOSITORY
-from mlcourse.book import architecture_tables, bibliography, errata, result_tables
+from mlcourse.book import architecture_tables, bibliography, cell_tables, errata, result_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 _ELEMENT_CALL = re.compile(r"(curve_quiz|interactive|mistake|quiz|references)\(")
@@ -120,6 +120,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "darts_step": architecture_tables.darts_step_text,
     "darts_remedies": architecture_tables.darts_remedies_text,
     "nas_regret": architecture_tables.nas_regret_text,
+    "darts": cell_tables.darts_text,
+    "darts_proxy": cell_tables.darts_proxy_text,
 }
 
 
