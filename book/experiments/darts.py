@@ -183,6 +183,11 @@ def asked(arguments):
         if value < 1:
             option = "--" + name.replace("_", "-")
             parser.error(f"{option} is {value}: give 1 or more")
+    if chosen.precision == "bfloat16" and not torch.cuda.is_available():
+        parser.error(
+            "--precision bfloat16 is for an accelerator: on a CPU, torch's "
+            "gradients of dilated depthwise convolutions can be wrong in it"
+        )
     chosen.scale = replace(SCALES[chosen.name], **epochs)
     return chosen
 

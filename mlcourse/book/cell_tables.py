@@ -80,9 +80,13 @@ def _row(way: str, trainings: list[dict[str, Any]], searches: list[dict[str, Any
         f"{statistics.mean(run['parameters'] for run in trainings) / 1000:.0f}",
         ", ".join(str(_without_weights(run)) for run in trainings),
         f"**{statistics.mean(errors):.1f}**",
-        ", ".join(f"{error:.1f}" for error in errors),
+        ", ".join(_error(run) for run in trainings),
     ]
     return f"| {' | '.join(columns)} |"
+
+
+def _error(run: dict[str, Any]) -> str:
+    return f"{100 * run['test_error']:.1f}" + " (diverged)" * run["diverged"]
 
 
 def _without_weights(run: dict[str, Any]) -> int:
