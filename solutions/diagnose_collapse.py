@@ -46,7 +46,7 @@ def strengths_by_epoch(alphas):
 
 
 # %% [markdown]
-# A mean hides what is derived. A record is a dict: `record["operations"]` is the list of the $K$ names, and `record["normal"]` and `record["reduce"]` are the alphas of the two cells, $(T, E, K)$ each. After each epoch a **normal cell** could be derived by the rule of DARTS: on each edge the strongest operation that is not `none` (although `none` has its share of the softmax), and for each node the two edges whose operation is strongest. The edges of a node follow on each other: the first node has 2, the next 3, and so on.
+# A mean hides what is derived. A record is a dict: `record["operations"]` is the list of the $K$ names, in the order of the columns (not the same in all records, and `none` need not be the first), and `record["normal"]` and `record["reduce"]` are the alphas of the two cells, $(T, E, K)$ each. After each epoch a **normal cell** could be derived by the rule of DARTS: on each edge the strongest operation that is not `none` (although `none` has its share of the softmax), and for each node the two edges whose operation is strongest. The edges of a node follow on each other: the first node has 2, the next 3, and so on; $E$ tells you the number of nodes.
 #
 # How many of the operations of this cell have **no weights**? These are `max_pool_3x3`, `avg_pool_3x3` and `skip_connect`. (In the exercise `derive_cell` you wrote the rule. Here you may write it shorter: the order of a node's two edges makes no difference.)
 
@@ -138,7 +138,7 @@ test_of_a_cause = "d"
 #
 # **Power iteration.** Multiply `v` by $H$ and divide it by its length, `steps` times. It turns to the eigenvector whose eigenvalue has the largest **absolute** value, and $\mu = v \cdot H v$ is this eigenvalue, with its sign. If $\mu \ge 0$, it is the largest eigenvalue. If $\mu < 0$, it is the smallest, and the largest is still unknown. But then all eigenvalues of $H - \mu I$ are 0 or more: iterate once more with this matrix, from the same start, and undo the shift.
 #
-# `product(v)` returns $H v$ for a vector, $(n,)$; `v` is a start of any length.
+# `product(v)` returns $H v$ for a vector, $(n,)$; `v` is the start, and its length need not be 1.
 
 
 # %% question="largest_eigenvalue"
@@ -244,7 +244,7 @@ def margins(alpha, none):
 # %% [markdown]
 # **Missed, or only relied on?** The operations of an edge were trained together. Take one out, and the accuracy falls: the others had left something to it. But train the rest a little longer, and perhaps nothing is missing. Then the operation was only *relied on*: that is **co-adaptation**.
 #
-# `before` is the supernet's accuracy as it is, and `at_once[k]` that without operation $k$. `retrained[k]` is the accuracy without operation $k$ after some more training, and `longer` that of the **whole** supernet after the same amount of training. (Why is it needed?) Return the list of the costs at once, the list of the costs after training on, and the number of the operation that was most relied on: the one whose cost went down by most.
+# `before` is the supernet's accuracy as it is, and `at_once[k]` that without operation $k$. `retrained[k]` is the accuracy without operation $k$ after some more training, and `longer` that of the **whole** supernet after the same amount of training. (Why is it needed?) A cost may be negative: then the supernet is better without. Return the list of the costs at once, the list of the costs after training on, and the number of the operation that was most relied on: the one whose cost went down by most.
 
 
 # %% question="relied_on"
@@ -294,7 +294,7 @@ for row, s, one, other in zip(rows, strength, now, later, strict=True):
 print("most relied on:", rows[most][1], "of edge", rows[most][0])
 
 # %% [markdown]
-# **Question.** A cost of about 0.01 is chance: the accuracy was measured on some hundred images. What do these numbers say about strengths?
+# **Question.** A cost of about 0.01 is chance: the accuracy was measured on several hundred images. What do these numbers say about strengths?
 
 # %% question="what_strength_says"
 ### BEGIN SOLUTION
@@ -302,7 +302,7 @@ what_strength_says = "c"
 ### END SOLUTION
 
 # %% [markdown]
-# **Is the order kept?** Some cells are evaluated with the weights of the supernet, and each of them is also trained alone. A low accuracy with shared weights does no harm if it is low for all cells alike; what counts is the order. Spearman's rank correlation is Pearson's correlation of the **ranks**. Equal values share the mean of their ranks: of `[5, 7, 7, 9]` the ranks are 1, 2.5, 2.5 and 4. Write it without a library for statistics.
+# **Is the order kept?** Some cells are evaluated with the weights of the supernet, and each of them is also trained alone. A low accuracy with shared weights does no harm if it is low for all cells alike; what counts is the order. Spearman's rank correlation is Pearson's correlation of the **ranks**. Equal values share the mean of their ranks: of `[5, 7, 7, 9]` the ranks are 1, 2.5, 2.5 and 4. In neither list are all values equal. Write it without a library for statistics.
 
 
 # %% question="rank_correlation"
@@ -325,6 +325,8 @@ print(f"strength and cost at once, {len(now)} operations: {rank_correlation(stre
 print(f"strength and cost after training on: {rank_correlation(strength, later):.2f}")
 
 # %% [markdown]
+# Over all edges together the stronger operations do tend to be missed more, but loosely. And the choice is made on each edge by itself.
+#
 # ## 4. How far the gradient looks
 #
 # DARTS differentiates through *one* step of training. Would the gradient of alpha point elsewhere if it looked further? `near` and `far` are two gradients, $(E, K)$ each, and all their numbers together are one vector. Return the cosine of the angle between them, and the length of `near` divided by that of `far`.

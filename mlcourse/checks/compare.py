@@ -20,6 +20,9 @@ FLOOR = 1e-3
 #: float64 results with less relative error than this, but too much, went through float32.
 SINGLE_PRECISION = 2e-6
 
+#: A number with less relative error than this is no longer told as a ratio, which would be "1".
+NEARLY = 5e-4
+
 Tolerance = Mapping[torch.dtype | type, float]
 
 
@@ -116,7 +119,8 @@ def difference(
     if isinstance(expected, (int, float)) and not isinstance(expected, bool):
         return number_difference(got, expected, name, **options)
     if type(got) is not type(expected):
-        return f"{name} is {describe(got)}; it should be {describe(expected)}"
+        wanted = "None" if expected is None else describe(expected)
+        return f"{name} is {describe(got)}; it should be {wanted}"
     return None if got == expected else f"{name} is {got!r}; it should be {expected!r}"
 
 
@@ -179,6 +183,16 @@ def number_difference(
         return None
     if expected and got == -expected:
         return f"{name} has the wrong sign"
+    error = abs(got - expected) / abs(expected) if expected else math.inf
+    if error < NEARLY and not isinstance(expected, int):
+        return (
+            f"{name} is nearly right, with a relative error of {error:.0e}: was it rounded, or "
+            "computed in float32?"
+        )
+    if isinstance(got, int) and isinstance(expected, int) and max(abs(got), abs(expected)) < 100:
+        return (
+            f"{name} is {got}, {abs(got - expected)} too {'large' if got > expected else 'small'}"
+        )
     if abs(expected) > FLOOR and abs(got) > FLOOR:
         return f"{name} is {got / expected:.4g} times what it should be"
     return f"{name} is {got:.4g}, off by {abs(got - expected):.2g}"

@@ -201,7 +201,10 @@ def test_a_square_transposition_is_recognised():
         (True, 1.0, "truth value"),
         ("1", 1.0, "a string"),
         (0.5, 0.0, "off by 0.5"),
-        (3, 4, "0.75 times"),
+        (3, 4, "is 3, 1 too small"),
+        (300, 400, "0.75 times"),
+        (1.0002, 1.0, "nearly right, with a relative error of 2e-04"),
+        (1, None, "an integer; it should be None"),
         ({"a": 1}, {"a": 1, "b": 2}, "lacks b"),
         ({"a": 1, "c": 2}, {"a": 1}, "unexpected c"),
         ([1, 2, 3], (1, 2), "3 items"),
@@ -214,6 +217,11 @@ def test_sentences_for_numbers_and_containers(got, expected, words):
     text = difference(got, expected)
     assert text is not None
     assert words in text
+    assert "missing" not in text  # the sentence for a `return` that is not there
+
+
+def test_a_missing_return_is_told_of_the_answer_alone():
+    assert "is a `return` missing?" in str(difference(None, 1.0))
 
 
 def test_parts_and_keys_name_what_is_wrong():

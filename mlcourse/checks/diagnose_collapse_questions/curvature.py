@@ -14,7 +14,6 @@ from mlcourse.checks.complexity_questions.shared import DTYPE
 from mlcourse.checks.curves_questions.shared import uniform
 from mlcourse.checks.declare import Forbidden, Mistake, Question, Variant
 from mlcourse.checks.judge import beside
-from mlcourse.checks.search_basics_questions.shared import EXACT
 
 Product = Callable[[Tensor], Tensor]
 
@@ -163,14 +162,13 @@ largest_eigenvalue = Question(
     reference=largest,
     cases=eigenvalue_cases,
     use=use_matrix,
-    tolerance={**EXACT, float: 1e-6},
     parts=("the eigenvalue",),
     mistakes=(
         Mistake(
             "no_shift",
             power,
-            "that is the eigenvalue of the largest *absolute* value: where it is negative, iterate "
-            "once more with the shifted matrix",
+            "that is still the eigenvalue of the largest *absolute* value: where it is negative, "
+            "iterate once more, with H - mu I (and not H + mu I, whose smallest is 2 mu)",
         ),
         Mistake(
             "absolute",
@@ -256,7 +254,7 @@ def series_cases(g: Generator) -> list[tuple[Series, int, int, float]]:
         for t in range(rise, epochs):
             values[t] *= 1 + 0.22 * (t - rise)
         values[window + lag + 1] *= 1.3  # alone, it is noise
-        cases.append((values, window, lag, 0.75))
+        cases.append((values, window, lag, 0.75 if window == lag else 0.65))
     flat = [0.2 * uniform(0.95, 1.05, g) for _ in range(16)]
     falls = [0.6 - 0.03 * t for t in range(14)]
     at_the_end = [0.2] * 9 + [0.2 * uniform(1.9, 2.1, g)]
@@ -269,6 +267,7 @@ def series_cases(g: Generator) -> list[tuple[Series, int, int, float]]:
         (falls, 3, 4, 0.75),
         (at_the_end, 1, 3, 0.75),
         (at_once, 5, 3, 0.75),
+        (at_once, 5, 5, 0.4),
     ]
 
 
@@ -320,6 +319,42 @@ def fixed_first(values: Series, window: int, lag: int, ratio: float) -> tuple[in
         if then < ratio * trailing(values, t, window):
             return t, t - half - lag
     return len(values) - 1, len(values) - 1
+
+
+def cut_short(values: Series, window: int, lag: int, ratio: float) -> tuple[int, int]:
+    """Leaves the last value out of each window, as `values[c - h : c + h]` does."""
+    half = (window - 1) // 2
+    for c in range(half + lag, len(values) - half):
+        now, then = values[c - half : c + half], values[c - lag - half : c - lag + half]
+        if sum(then) < ratio * sum(now):
+            return c + half, c - lag
+    return len(values) - 1, len(values) - 1
+
+
+def last_alarm(values: Series, window: int, lag: int, ratio: float) -> tuple[int, int]:
+    """Goes on to the end, and returns what fired last."""
+    found, half = (len(values) - 1, len(values) - 1), (window - 1) // 2
+    for t in range(window - 1 + lag, len(values)):
+        if trailing(values, t - lag, window) < ratio * trailing(values, t, window):
+            found = (t, t - half - lag)
+    return found
+
+
+def around_the_start(values: Series, window: int, lag: int, ratio: float) -> tuple[int, int]:
+    """Asks from the first epoch on; places before epoch 0 are taken from the end."""
+    half = (window - 1) // 2
+    for t in range(len(values)):
+        c = t - half
+        now, then = values[c - half : c + half + 1], values[c - lag - half : c - lag + half + 1]
+        if now and then and sum(then) / len(then) < ratio * sum(now) / len(now):
+            return t, c - lag
+    return len(values) - 1, len(values) - 1
+
+
+def first_asked_late(values: Series, window: int, lag: int, ratio: float) -> tuple[int, int]:
+    """Stops asking one epoch before the end."""
+    last, cell = watch()(values[:-1], window, lag, ratio)
+    return (last, cell) if cell != last else (len(values) - 1, len(values) - 1)
 
 
 def by_convolution(values: Series, window: int, lag: int, ratio: float) -> Any:
@@ -440,9 +475,54 @@ eigenvalue_stop = Question(
             "your windows are lag - 1 epochs apart",
         ),
         Mistake(
+            "cut_short",
+            cut_short,
+            "your windows lack their last value: values[a:b] ends before b, so that of epoch "
+            "c + h needs b = c + h + 1",
+        ),
+        Mistake(
+            "last_alarm",
+            last_alarm,
+            "you return the last epoch at which the rule fires: a search that has stopped does "
+            "not go on",
+        ),
+        Mistake(
+            "around_the_start",
+            around_the_start,
+            "you ask before both windows are full: in Python a place below 0 counts from the end, "
+            "so your first windows hold values of the future, or too few",
+        ),
+        Mistake(
+            "not_at_the_end",
+            first_asked_late,
+            "you ask after every epoch but the last: the rule can fire there too, and the cell is "
+            "then one from before the rise",
+        ),
+        Mistake(
+            "exchanged",
+            lambda values, window, lag, ratio: watch()(values, window, lag, ratio)[::-1],
+            "the two are exchanged: first the last epoch of the search, then that of the cell",
+        ),
+        Mistake(
+            "papers_numbers",
+            lambda values, window, lag, ratio: watch()(values, 5, 5, 0.75),
+            "you take the paper's numbers: window, lag and ratio are arguments",
+        ),
+        Mistake(
+            "papers_ratio",
+            lambda values, window, lag, ratio: watch()(values, window, lag, 0.75),
+            "you take the paper's ratio of 0.75: ratio is an argument",
+        ),
+        Mistake(
             "none_if_never",
             watch(never=lambda last: None),
             "a search that is not stopped has a result too: return its last epoch, twice",
+        ),
+        Mistake(
+            "nones_if_never",
+            watch(never=lambda last: (None, None)),
+            "you return no epochs where the rule never fires: the search then ends with its last "
+            "epoch, and the cell is taken from it, so return that number twice",
         ),
     ),
     variants=(

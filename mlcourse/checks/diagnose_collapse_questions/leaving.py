@@ -11,10 +11,11 @@ import torch
 from torch import Generator, Tensor
 
 from mlcourse.checks.by_hand_questions.shared import normal
+from mlcourse.checks.compare import plain
 from mlcourse.checks.complexity_questions.shared import DTYPE
 from mlcourse.checks.curves_questions.shared import uniform
-from mlcourse.checks.declare import Mistake, Question, Variant
-from mlcourse.checks.search_basics_questions.shared import EXACT, integer, shuffled
+from mlcourse.checks.declare import Forbidden, Mistake, Question, Variant
+from mlcourse.checks.search_basics_questions.shared import integer, shuffled
 
 Numbers = list[float]
 
@@ -89,6 +90,11 @@ margins = Question(
             "you leave none out of the softmax: it is no rival, but it has its share of the edge",
         ),
         Mistake(
+            "first_column",
+            lambda alpha, none: margin_by()(alpha, 0),
+            "you leave out column 0: which column is that of none, the second argument says",
+        ),
+        Mistake(
             "over_edges",
             margin_by(lambda alpha, none: others(alpha.softmax(0), none)),
             "your softmax runs over the edges: it runs over the operations of an edge",
@@ -145,21 +151,30 @@ margins = Question(
 def removal_cases(g: Generator) -> list[tuple[float, float, Numbers, Numbers]]:
     """(before, longer, at once, retrained): each of the operations is first in another respect."""
     cases = []
-    for count in (5, 6, 7, 5):
-        before = uniform(0.8, 0.9, g)
+    for case, count in enumerate((7, 8, 9, 7)):
+        before = uniform(0.7, 0.8, g)
         longer = before + uniform(0.03, 0.05, g) * (1 if count % 2 else -1)
         now = [uniform(0.04, 0.06, g) for _ in range(count)]
         later = [uniform(0.005, 0.015, g) for _ in range(count)]
-        missed, needed, relied, unneeded, same = shuffled(count, g)[:5]
-        now[missed], later[missed] = uniform(0.32, 0.34, g), uniform(0.14, 0.16, g)
-        now[needed], later[needed] = uniform(0.27, 0.29, g), uniform(0.19, 0.21, g)
+        missed, needed, relied, unneeded, grew, better = shuffled(count, g)[:6]
+        now[missed], later[missed] = uniform(0.39, 0.41, g), uniform(0.21, 0.23, g)
+        now[needed], later[needed] = uniform(0.35, 0.37, g), uniform(0.31, 0.33, g)
         now[relied], later[relied] = uniform(0.24, 0.26, g), uniform(0.01, 0.02, g)
         now[unneeded], later[unneeded] = uniform(0.03, 0.04, g), 0.0
-        now[same], later[same] = uniform(0.02, 0.022, g), uniform(0.015, 0.018, g)
+        now[grew], later[grew] = uniform(0.005, 0.01, g), 0.06 if case % 2 else 0.28
+        now[better], later[better] = uniform(-0.03, -0.02, g), uniform(-0.04, -0.03, g)
         cases.append(
             (before, longer, [before - cost for cost in now], [longer - cost for cost in later])
         )
     return cases
+
+
+def use_removal(answer: Callable[..., Any], *args: Any) -> Any:
+    """Call the answer; tensors may stand for the two lists."""
+    result = plain(answer(*args))
+    if not isinstance(result, (list, tuple)):
+        return result
+    return tuple(x.tolist() if isinstance(x, Tensor) and x.dim() == 1 else x for x in result)
 
 
 def removal_by(
@@ -183,6 +198,11 @@ def removal_by_tensors(before: float, longer: float, at_once: Numbers, retrained
     now = before - torch.tensor(at_once, dtype=DTYPE)
     later = longer - torch.tensor(retrained, dtype=DTYPE)
     return now.tolist(), later.tolist(), int((now - later).argmax())
+
+
+def removal_in_tensors(before: float, longer: float, at_once: Numbers, retrained: Numbers) -> Any:
+    now, later = before - torch.tensor(at_once), longer - torch.tensor(retrained)
+    return now, later, (now - later).argmax()
 
 
 def removal_by_loop(before: float, longer: float, at_once: Numbers, retrained: Numbers) -> Any:
@@ -211,7 +231,7 @@ relied_on = Question(
     points=2,
     reference=removal_by(),
     cases=removal_cases,
-    tolerance=EXACT,
+    use=use_removal,
     parts=("the costs at once", "the costs after training on", "the most relied on"),
     mistakes=(
         Mistake(
@@ -270,6 +290,35 @@ relied_on = Question(
             "goes is no great reliance, take the largest difference",
         ),
         Mistake(
+            "least_in_the_end",
+            removal_by(pick=lambda now, later: int(np.argmin(later))),
+            "you name the operation that costs least after training on: perhaps it was never "
+            "missed, take the one whose cost went *down* by most",
+        ),
+        Mistake(
+            "change_without_sign",
+            removal_by(pick=lambda now, later: int(np.argmax(np.abs(np.subtract(now, later))))),
+            "you take the largest change of a cost, up or down: a cost that went up was not "
+            "relied on",
+        ),
+        Mistake(
+            "costs_without_sign",
+            removal_by(
+                lambda b, l, x: [abs(b - a) for a in x], lambda b, l, x: [abs(l - a) for a in x]
+            ),
+            "your costs have lost their sign: without an operation the supernet can also be "
+            "better, and the cost is then negative",
+        ),
+        Mistake(
+            "no_negative_costs",
+            removal_by(
+                lambda b, l, x: [max(b - a, 0.0) for a in x],
+                lambda b, l, x: [max(l - a, 0.0) for a in x],
+            ),
+            "your costs stop at 0: without an operation the supernet can also be better, and the "
+            "cost is then negative",
+        ),
+        Mistake(
             "from_one",
             removal_by(show=lambda now, later, k: (now, later, k + 1)),
             "your number counts from 1: operations count from 0, as in the lists",
@@ -282,6 +331,7 @@ relied_on = Question(
     ),
     variants=(
         Variant("tensors", removal_by_tensors),
+        Variant("tensors of float32", removal_in_tensors),
         Variant("a loop", removal_by_loop),
         Variant("by what comes back", removal_by_gains),
     ),
@@ -323,6 +373,11 @@ def first_come(x: Sequence[float]) -> Numbers:
     for rank, i in enumerate(sorted(range(len(x)), key=x.__getitem__)):
         ranks[i] = float(rank)
     return ranks
+
+
+def sorted_once(x: Sequence[float]) -> Numbers:
+    """The places of the values in order: what `argsort` returns."""
+    return [float(i) for i in sorted(range(len(x)), key=x.__getitem__)]
 
 
 def lowest_ranks(x: Sequence[float]) -> Numbers:
@@ -395,13 +450,19 @@ def by_deviations(a: Numbers, b: Numbers) -> float:
     return float(top / (sizes[0] * sizes[1]) ** 0.5)
 
 
+READY_MADE = Forbidden(
+    "statistics",
+    "the correlation is to be written without a library for statistics: numpy and torch may find "
+    "Pearson's correlation, but the ranks are yours",
+    attributes=frozenset({"spearmanr", "rankdata"}),
+)
+
 rank_correlation = Question(
     name="rank_correlation",
     title="Is the order kept?",
     points=2,
     reference=spearman_by(mean_ranks),
     cases=rank_cases,
-    tolerance=EXACT,
     parts=("the correlation",),
     mistakes=(
         Mistake(
@@ -414,6 +475,12 @@ rank_correlation = Question(
             spearman_by(first_come),
             "equal values have different ranks, by their place in the list: give each the mean of "
             "the ranks that they share",
+        ),
+        Mistake(
+            "sorted_once",
+            spearman_by(sorted_once),
+            "you correlate what argsort returns: that is the place of the smallest value, of the "
+            "next, and so on, and not the rank of each value",
         ),
         Mistake(
             "lowest",
@@ -474,6 +541,7 @@ rank_correlation = Question(
         Variant("sorting, from 1", by_sorting),
         Variant("deviations", by_deviations),
     ),
+    forbidden=(READY_MADE,),
     hints=(
         "The rank of a value is the number of smaller ones plus half the number of *other* equal "
         "ones.",

@@ -42,9 +42,10 @@ def made(
     at_once: tuple[float, float] = (0.0, 0.03),
     kept: tuple[float, float] = (0.1, 0.3),
     cosine: tuple[float, float] = HIGH,
+    genes: int = 8,
 ) -> Measures:
     """A record that shows no sign, but for what is given otherwise."""
-    genes, cost = 8, uniform(*at_once, g)
+    cost = uniform(*at_once, g)
     return {
         "genes": genes,
         "weight_free": free_counts(genes, start, end, g),
@@ -83,15 +84,21 @@ def cases(g: Generator) -> list[tuple[Measures]]:
         {"start": 0.125, "end": 0.75},
         {"start": 0.875, "end": 0.375},
         {**GAPES, "ranks": HIGH},
+        {**GAPES, "ranks": (-0.9, -0.7)},
+        {"start": 0.5, "end": 4 / 6, "genes": 6},
+        {"start": 0.5, "end": 0.5, "genes": 12},
+        {"at_once": (0.18, 0.2), "kept": (0.3, 0.4)},
         {"ranks": LOW},
         {"gap": (-0.5, -0.2), "relaxed": 0.4, "ranks": LOW},
         {**RELIES, "kept": (0.7, 0.9)},
         {**RELIES, **GAPES, "kept": (0.7, 0.9)},
     ]
     records = [made(g, **signs) for signs in of_this]
-    late = made(g)
+    late, dips, before = made(g), made(g), made(g)
     late["weight_free"][-1] = 8
-    return [(record,) for record in [*records, late]]
+    dips["weight_free"] = [2, 2, 3, 2, 2, 1, 2, 3, 2, 2, 7, 3, 7, 7, 6]  # one of five is below half
+    before["weight_free"] = [2, 2, 1, 2, 2, 2, 2, 8, 5, 3, 3]  # four of eleven would be enough
+    return [(record,) for record in [*records, late, dips, before]]
 
 
 # --- The rule, with one piece exchanged -----------------------------------------------------------
@@ -239,6 +246,36 @@ name_the_limit = Question(
             "half of the genes is enough for you: *more* than half must be without weights",
         ),
         Mistake(
+            "third_rounded_up",
+            named_by(
+                weight_free=lambda r: (
+                    fmean(r["weight_free"][len(r["weight_free"]) * 2 // 3 :]) > r["genes"] / 2
+                )
+            ),
+            "your last third is one epoch too long where the number of epochs is no multiple of "
+            "3: round T / 3 down",
+        ),
+        Mistake(
+            "one_is_enough",
+            named_by(weight_free=lambda r: max(last_third(r["weight_free"])) > r["genes"] / 2),
+            "one epoch of the last third is enough for you: take the mean of them",
+        ),
+        Mistake(
+            "each_one",
+            named_by(weight_free=lambda r: min(last_third(r["weight_free"])) > r["genes"] / 2),
+            "you ask it of each epoch of the last third: take the mean of them",
+        ),
+        Mistake(
+            "four_of_eight",
+            named_by(weight_free=lambda r: fmean(last_third(r["weight_free"])) > 4),
+            'you compare the count with 4: the half of record["genes"], which are not always 8',
+        ),
+        Mistake(
+            "half_of_one",
+            named_by(weight_free=lambda r: fmean(last_third(r["weight_free"])) > 0.5),
+            "you compare a count with 0.5: compare it with half of the genes",
+        ),
+        Mistake(
             "gap_turned",
             named_by(gap=lambda r: r["discrete"] - r["relaxed"] > 0.1 and r["ranks"] < 0.5),
             "your gap has the wrong sign: the supernet's accuracy minus that of the cell",
@@ -255,6 +292,12 @@ name_the_limit = Question(
             "and does no harm",
         ),
         Mistake(
+            "ranks_without_sign",
+            named_by(gap=lambda r: r["relaxed"] - r["discrete"] > 0.1 and abs(r["ranks"]) < 0.5),
+            "you take the rank correlation's absolute value: an order that is turned round is "
+            "worse than none",
+        ),
+        Mistake(
             "either",
             named_by(gap=lambda r: r["relaxed"] - r["discrete"] > 0.1 or r["ranks"] < 0.5),
             "one of the two is enough for your gap: both are asked for",
@@ -264,6 +307,25 @@ name_the_limit = Question(
             named_by(co_adaptation=lambda r: r["at_once"] > 0.05),
             "you do not look at the cost after training on: if it stays, the operation is needed, "
             "and that is no fault",
+        ),
+        Mistake(
+            "at_once_ignored",
+            named_by(co_adaptation=lambda r: r["retrained"] < r["at_once"] / 2),
+            "you do not ask whether the cost at once is above 0.05: of a small cost the half is "
+            "chance",
+        ),
+        Mistake(
+            "either_cost",
+            named_by(
+                co_adaptation=lambda r: r["at_once"] > 0.05 or r["retrained"] < r["at_once"] / 2
+            ),
+            "one of the two is enough for your co-adaptation: both are asked for",
+        ),
+        Mistake(
+            "half_of_the_limit",
+            named_by(co_adaptation=lambda r: r["at_once"] > 0.05 and r["retrained"] < 0.025),
+            "you compare the cost after training on with half of 0.05: with half of the cost at "
+            "once",
         ),
         Mistake(
             "retrained_turned",

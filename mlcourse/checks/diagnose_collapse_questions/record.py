@@ -201,6 +201,39 @@ def counts_by(
     return weight_free_counts
 
 
+def in_the_usual_order(record: Record) -> list[int]:
+    """Reads the names by their places in DARTS, whatever the record's own order is."""
+    return counts_by()({**record, "operations": list(NAMES)})
+
+
+def strongest_of_all(record: Record) -> list[int]:
+    """Keeps the strongest edges of the whole cell, twice as many as there are nodes."""
+    names, counts = record["operations"], []
+    candidates = [k for k, name in enumerate(names) if name != NONE]
+    for alpha in record["normal"]:
+        strengths, best = alpha.softmax(1)[:, candidates].max(1)
+        kept = strengths.topk(2 * len(node_rows(len(alpha)))).indices
+        counts.append(sum(names[candidates[k]] in FREE for k in best[kept].tolist()))
+    return counts
+
+
+def one_edge_twice(record: Record) -> list[int]:
+    """Takes the two strongest operations of a node, be they of one edge."""
+    names, counts = record["operations"], []
+    candidates = [k for k, name in enumerate(names) if name != NONE]
+    for alpha in record["normal"]:
+        table = alpha.softmax(1)[:, candidates]
+        top = [table[list(node)].flatten().topk(2).indices for node in node_rows(len(alpha))]
+        kept = (torch.cat(top) % len(candidates)).tolist()
+        counts.append(sum(names[candidates[k]] in FREE for k in kept))
+    return counts
+
+
+def shares(record: Record) -> list[float]:
+    genes = 2 * len(node_rows(record["normal"].shape[1]))
+    return [count / genes for count in counts_by()(record)]
+
+
 def counts_by_tensors(record: Record) -> list[int]:
     names = record["operations"]
     p = record["normal"].softmax(-1).clone()
@@ -292,6 +325,28 @@ weight_free_counts = Question(
             "with_weights",
             counts_by(counted=[name for name in NAMES if "conv" in name]),
             "you count the convolutions: these are the operations *with* weights",
+        ),
+        Mistake(
+            "usual_order",
+            in_the_usual_order,
+            "you take the operations to be in the order of DARTS: what column k is, "
+            'record["operations"][k] says, and none need not be the first',
+        ),
+        Mistake(
+            "strongest_of_all",
+            strongest_of_all,
+            "you keep the strongest edges of the whole cell: *each node* keeps its two strongest",
+        ),
+        Mistake(
+            "one_edge_twice",
+            one_edge_twice,
+            "you take the two strongest operations of a node, even if both are of one edge: first "
+            "one operation for each edge, then two edges for each node",
+        ),
+        Mistake(
+            "shares",
+            shares,
+            "that is the share of the cell's operations: their number is asked for",
         ),
         Mistake(
             "last_epoch",

@@ -65,10 +65,10 @@ STRENGTH = (
         "Compare the two columns of costs on the edges that are named: which of them are larger "
         "than chance, about 0.01?",
         a=(
-            "The stronger an operation, the more it is missed: the correlation over all edges is "
-            "positive",
-            "over all edges together the strengths of the pools are among the largest, and hardly "
-            "any pool is missed: look at edges 1 and 3",
+            "On each edge the strongest operation is the one that is missed most, so DARTS keeps "
+            "the right one",
+            "on edges 2, 4 and 5 it is: look at edge 0, where the pool is the strongest, and at "
+            "what is missed there",
         ),
         b=(
             "Convolutions are weak everywhere, since they are never the strongest of their edge",
@@ -78,8 +78,8 @@ STRENGTH = (
         "the pool is stronger than a convolution that is missed far more",
         d=(
             "After training on nothing is missed, so any operation could have been chosen",
-            "the costs after training on are of *one* operation less, while all others of the edge "
-            "stay: they do not say what one operation alone is worth",
+            "the convolutions of edges 0 and 5 are missed even then; and these are the costs of "
+            "*one* operation less: they do not say what one operation alone is worth",
         ),
     ),
 )
