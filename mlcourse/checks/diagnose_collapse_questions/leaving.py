@@ -177,9 +177,17 @@ def use_removal(answer: Callable[..., Any], *args: Any) -> Any:
     return tuple(x.tolist() if isinstance(x, Tensor) and x.dim() == 1 else x for x in result)
 
 
+def from_before(before: float, longer: float, accuracies: Numbers) -> Numbers:
+    return [before - accuracy for accuracy in accuracies]
+
+
+def from_longer(before: float, longer: float, accuracies: Numbers) -> Numbers:
+    return [longer - accuracy for accuracy in accuracies]
+
+
 def removal_by(
-    now: Callable[[float, float, Numbers], Numbers] = lambda b, l, x: [b - a for a in x],
-    later: Callable[[float, float, Numbers], Numbers] = lambda b, l, x: [l - a for a in x],
+    now: Callable[[float, float, Numbers], Numbers] = from_before,
+    later: Callable[[float, float, Numbers], Numbers] = from_longer,
     pick: Callable[[Numbers, Numbers], int] = lambda now, later: int(
         np.argmax(np.subtract(now, later))
     ),
@@ -241,19 +249,19 @@ relied_on = Question(
         ),
         Mistake(
             "not_trained_longer",
-            removal_by(later=lambda b, l, x: [b - a for a in x]),
+            removal_by(later=from_before),
             "you compare the supernet that was trained on with the one before: compare with the "
             "whole supernet after the *same* training, else its gain counts as the operation's",
         ),
         Mistake(
             "longer_for_both",
-            removal_by(now=lambda b, l, x: [l - a for a in x]),
+            removal_by(now=from_longer),
             "you compare the supernet that was not trained on with one that was: the cost at once "
             "is measured against before",
         ),
         Mistake(
             "exchanged_references",
-            removal_by(lambda b, l, x: [l - a for a in x], lambda b, l, x: [b - a for a in x]),
+            removal_by(from_longer, from_before),
             "before and longer are exchanged: before goes with at_once, longer with retrained",
         ),
         Mistake(
