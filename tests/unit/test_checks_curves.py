@@ -231,7 +231,7 @@ def test_the_columns_are_whole(name):
     assert 1 / run.classes < run.ceiling <= 1
 
 
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize("number", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_a_run_is_what_its_seed_trains(number):
     """Its first epochs: later ones feel the last digits of another machine's sums."""
     fault, seed, every = ORIGINS[number]

@@ -68,6 +68,7 @@ def check_complete(record: dict, ways: list[str], searched: list[str], training:
         assert line["parameters"] == sum(p.numel() for p in plain.parameters())
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_record(
     darts: ModuleType, training: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

@@ -182,6 +182,7 @@ def test_a_rehearsal_runs_and_is_not_repeated(script: str, tmp_path: Path) -> No
     assert f"{len(record['runs'])} runs done, 0 to do" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_rehearsal_of_the_search_for_critical_points(tmp_path: Path) -> None:
     out = tmp_path / "critical_points.json"
     command = [sys.executable, str(FOLDER / "critical_points.py"), "--quick", "--out", str(out)]

@@ -65,6 +65,7 @@ def test_a_search_goes_on_from_its_trials_alone(make: Callable[..., Method]) -> 
     assert [*whole[:35], under_way.config, *search(later, 24)] == whole
 
 
+@pytest.mark.slow
 def test_all_workers_have_something_to_do_or_wait(
     make: Callable[..., Method], tmp_path: Path
 ) -> None:

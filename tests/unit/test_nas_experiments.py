@@ -40,6 +40,7 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_the_table_is_trained_once_and_the_best_cells_again(
     load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

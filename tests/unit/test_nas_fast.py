@@ -79,7 +79,14 @@ def assert_equal_states(naive, other):
         )
 
 
-@pytest.mark.parametrize(("channels", "layers", "size"), [(2, 3, 8), (4, 4, 9), (8, 3, 8)])
+@pytest.mark.parametrize(
+    ("channels", "layers", "size"),
+    [
+        (2, 3, 8),
+        pytest.param(4, 4, 9, marks=pytest.mark.slow),
+        pytest.param(8, 3, 8, marks=pytest.mark.slow),
+    ],
+)
 def test_logits_gradients_and_running_statistics_are_equal(way, channels, layers, size):
     assert_equal_steps(*pair(layers, channels), *batch(size=size))
 
@@ -165,6 +172,7 @@ def test_the_architects_gradients_are_equal(way, order):
         torch.testing.assert_close(gradient, gradients[1][name], **close)
 
 
+@pytest.mark.slow
 def test_a_search_finds_the_same(pytorch):
     train, val = [batch(seed=1), batch(seed=2)], [batch(seed=3)]
     found = [
@@ -175,6 +183,7 @@ def test_a_search_finds_the_same(pytorch):
     assert found[0].genotypes == found[1].genotypes
 
 
+@pytest.mark.slow
 def test_importing_builds_nothing():
     code = "import sys, mlcourse.nas.fast; print('torch.utils.cpp_extension' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

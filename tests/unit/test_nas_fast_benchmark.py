@@ -26,6 +26,7 @@ def benchmark(monkeypatch):
     return module
 
 
+@pytest.mark.slow
 def test_all_ways_take_the_same_step(benchmark):
     size = benchmark.QUICK[0]
     made = benchmark.ways(size, "first")

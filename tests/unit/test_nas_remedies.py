@@ -561,7 +561,11 @@ def single(remedy):
 
 
 @pytest.mark.parametrize(
-    ("remedies", "order"), [*itertools.product(COMBINATIONS, ["first"]), (COMBINATIONS[2], "exact")]
+    ("remedies", "order"),
+    [
+        *itertools.product(COMBINATIONS, ["first"]),
+        pytest.param(COMBINATIONS[2], "exact", marks=pytest.mark.slow),
+    ],
 )
 def test_a_search_with_switches_on_continues_to_the_same_bits(tmp_path, remedies, order):
     path = tmp_path / "search.pt"
