@@ -14,19 +14,16 @@ processor's time of a step of a larger supernet. A stopped
 experiment goes on where it was; `--quick` is a rehearsal.
 """
 
-import argparse
 import json
 import sys
 import time
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import records
 import torch
 
-from mlcourse.book.runs import RESULTS, machine
+from mlcourse.book.runs import RESULTS
 from mlcourse.hypergrad import hypergradient
 from mlcourse.loading import Loader
 from mlcourse.nas import darts, small_networks
@@ -75,30 +72,22 @@ CELLS = 60
 #: The end that the methods of the horizon are compared with, and their rate.
 STEPS, HORIZON_LR, HORIZON_IMAGES, HORIZON_SEEDS = 100, 0.05, 200, 3
 
+rounded = partial(records.rounded, digits=4)
+
 
 def main():
     """Do what the file lacks; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a rehearsal")
-    parser.add_argument("--out", type=Path)
-    chosen = parser.parse_args()
+    quick, out = records.asked(NAME, __doc__)
     torch.set_num_threads(1)
-    out = chosen.out or (FOLDER if chosen.quick else RESULTS) / f"{NAME}.json"
-    record = started(out, chosen.quick)
-    for seed in range(1 if chosen.quick else SEEDS):
+    record = started(out, quick)
+    for seed in range(1 if quick else SEEDS):
         for way in WAYS:
-            measured(
-                record, "searches", searched, way, seed, chosen.quick, out
-            )
+            measured(record, "searches", searched, way, seed, quick, out)
         if seed < HORIZON_SEEDS:
-            measured(
-                record, "horizon", horizon, "DARTS", seed, chosen.quick, out
-            )
+            measured(record, "horizon", horizon, "DARTS", seed, quick, out)
         for way in ("DARTS", "DirichletSampling"):
-            measured(
-                record, "relied_on", relied_on, way, seed, chosen.quick, out
-            )
-    measured(record, "speed", speed, "first order", 0, chosen.quick, out)
+            measured(record, "relied_on", relied_on, way, seed, quick, out)
+    measured(record, "speed", speed, "first order", 0, quick, out)
     return 0
 
 
@@ -394,23 +383,15 @@ FASTER = {
 }
 
 
-def rounded(value):
-    """The same with four digits; None for what is not finite."""
-    if isinstance(value, list):
-        return [rounded(one) for one in value]
-    return float(f"{value:.4g}") if np.isfinite(value) else None
-
-
 def started(path, quick):
     """The file's content so far, with today's head."""
-    head = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "command": f"python book/experiments/{NAME}.py" + " --quick" * quick,
-        "machine": machine(),
-        "setting": SETTING,
-        "retrained": {"epochs": RETRAINED, "lr": RETRAINING_LR},
-        "horizon_setting": {"lr": HORIZON_LR, "images": HORIZON_IMAGES},
-    }
+    head = records.about(
+        NAME,
+        quick,
+        setting=SETTING,
+        retrained={"epochs": RETRAINED, "lr": RETRAINING_LR},
+        horizon_setting={"lr": HORIZON_LR, "images": HORIZON_IMAGES},
+    )
     kept = {part: [] for part in PARTS}
     if path.is_file():
         kept |= {
