@@ -508,6 +508,14 @@ def parts_by(
     return two_parts
 
 
+def whole_product(train: Loss, val: Loss, w: Tensor, after: Tensor, alpha: Tensor) -> Tensor:
+    """The gradient in alpha of g . v, where v follows alpha too."""
+    w, after, alpha = leaf(w), leaf(after), leaf(alpha)
+    (v,) = torch.autograd.grad(val(after, alpha), after, create_graph=True)
+    (g,) = torch.autograd.grad(train(w, alpha), w, create_graph=True)
+    return torch.autograd.grad((g * v).sum(), alpha)[0]
+
+
 def parts_by_columns(
     train_loss: Loss, val_loss: Loss, w: Tensor, after: Tensor, alpha: Tensor, xi: float
 ) -> Any:
@@ -589,6 +597,16 @@ two_parts = Question(
             "v_of_the_training_loss",
             parts_by(v=lambda train, val, w, after, alpha: in_w(train, after, alpha)),
             "v is the training loss's gradient: it says how the *validation* loss follows w'",
+        ),
+        Mistake(
+            "v_follows_alpha",
+            parts_by(
+                second=lambda train, val, w, after, alpha, v: whole_product(
+                    train, val, w, after, alpha
+                )
+            ),
+            "v follows alpha in your g . v: it is held fixed there, so detach it, or find it "
+            "without create_graph",
         ),
         Mistake(
             "g_at_the_new",

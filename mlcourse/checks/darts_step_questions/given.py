@@ -193,6 +193,16 @@ def mixed_by(
     return mixed_loss
 
 
+def losses_mixed(alpha: Tensor, outputs: Tensor, y: Tensor) -> Tensor:
+    losses = ((outputs - y) ** 2).mean(dim=2)
+    return (alpha.softmax(dim=1) * losses).sum()
+
+
+def loss_of_each_edge(alpha: Tensor, outputs: Tensor, y: Tensor) -> Tensor:
+    mixed = (alpha.softmax(dim=1)[:, :, None] * outputs).sum(dim=1)
+    return ((mixed - y) ** 2).mean()
+
+
 def by_einsum(alpha: Tensor, outputs: Tensor, y: Tensor) -> Any:
     return F.mse_loss(torch.einsum("ek,ekn->n", F.softmax(alpha, dim=-1), outputs), y)
 
@@ -275,6 +285,18 @@ mixed_loss = Question(
             "equal_weights",
             mixed_by(lambda alpha: torch.full_like(alpha, 1 / alpha.shape[1])),
             "all operations have the same weight: weigh them by softmax(alpha)",
+        ),
+        Mistake(
+            "losses_mixed",
+            losses_mixed,
+            "each operation has a loss of its own, and you mix the losses: mix the *outputs*, and "
+            "take one loss of what comes out",
+        ),
+        Mistake(
+            "a_loss_for_each_edge",
+            loss_of_each_edge,
+            "each edge has a loss of its own: add what all edges bring, and take one loss of the "
+            "sum",
         ),
         Mistake(
             "mean_over_edges",

@@ -103,6 +103,21 @@ def weights_by(
     return weight_step
 
 
+def rate_in_the_velocity(
+    train_loss: Loss,
+    w: Tensor,
+    alpha: Tensor,
+    velocity: Tensor,
+    lr: float,
+    momentum: float,
+    decay: float,
+    clip: float,
+) -> Any:
+    g = clipped(in_w(train_loss, w, alpha), clip)
+    new = momentum * velocity + lr * (g + decay * w)
+    return w - new, new
+
+
 def by_torch(
     train_loss: Loss,
     w: Tensor,
@@ -182,6 +197,12 @@ weight_step = Question(
             "too_long_dropped",
             weights_by(lambda g, clip: g * 0 if g.norm() > clip else g),
             "a gradient longer than `clip` is thrown away: scale it to that length",
+        ),
+        Mistake(
+            "rate_in_the_velocity",
+            rate_in_the_velocity,
+            "the rate is in your velocity: here that is a sum of gradients, and the rate is "
+            "applied to all of it when w moves",
         ),
         Mistake(
             "velocity_clipped",
@@ -467,6 +488,11 @@ search_step = Question(
             "xi is lr_alpha: the step that is imagined is one of w, so xi is w's rate, lr",
         ),
         Mistake(
+            "rates_and_xi_exchanged",
+            search_by(rates=lambda lr, lr_alpha: (lr_alpha, lr), xi=lambda lr, lr_alpha: lr_alpha),
+            "the two rates are exchanged: lr is w's, and xi as well; lr_alpha is alpha's alone",
+        ),
+        Mistake(
             "alpha_clipped",
             search_by(clip_alpha=True),
             "alpha's gradient is clipped too: clipping is for w alone",
@@ -639,6 +665,44 @@ def loop_by(
     return search_loop
 
 
+def gradients_added_up(
+    train_losses: Sequence[Loss],
+    val_losses: Sequence[Loss],
+    w: Tensor,
+    alpha: Tensor,
+    rates: Sequence[float],
+    lr_alpha: float,
+    momentum: float,
+    decay: float,
+    clip: float,
+) -> Any:
+    """As .grad does without zero_grad()."""
+    adam, total, velocity = (
+        OwnAdam(lr_alpha, BETAS, DECAY_ALPHA),
+        torch.zeros_like(alpha),
+        torch.zeros_like(w),
+    )
+    for train, val, lr in zip(train_losses, val_losses, rates, strict=True):
+        total = total + unrolled(train, val, w, alpha, velocity, lr, momentum, decay)
+        alpha = adam(alpha, total)
+        w, velocity = weights_by()(train, w, alpha, velocity, lr, momentum, decay, clip)
+    return w, alpha
+
+
+def first_rate_for_xi(
+    train_losses: Sequence[Loss],
+    val_losses: Sequence[Loss],
+    w: Tensor,
+    alpha: Tensor,
+    rates: Sequence[float],
+    *others: float,
+) -> Any:
+    def gradient(train: Loss, val: Loss, w: Tensor, alpha: Tensor, v: Tensor, *step: float) -> Any:
+        return unrolled(train, val, w, alpha, v, rates[0], *step[1:])
+
+    return loop_by(gradient)(train_losses, val_losses, w, alpha, rates, *others)
+
+
 def one_adam(
     train_losses: Sequence[Loss],
     val_losses: Sequence[Loss],
@@ -783,6 +847,17 @@ search_loop = Question(
             loop_by(afresh=True),
             "Adam begins afresh in each step and forgets its averages: make it once, before the "
             "loop",
+        ),
+        Mistake(
+            "gradients_added_up",
+            gradients_added_up,
+            "alpha's gradients add up from step to step: clear the old one before each step, with "
+            "zero_grad()",
+        ),
+        Mistake(
+            "first_rate_for_xi",
+            first_rate_for_xi,
+            "xi is the first rate in all steps: in step t it is rates[t], as for w",
         ),
         Mistake(
             "velocity_afresh",
