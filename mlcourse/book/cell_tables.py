@@ -1,5 +1,6 @@
 """The tables of cells that were searched for and trained on images, each with its origin."""
 
+import math
 import statistics
 from typing import Any
 
@@ -7,6 +8,7 @@ from mlcourse.book.result_tables import measured, record_of
 from mlcourse.nas.operations import WITHOUT_WEIGHTS
 
 _COMMAND = "python book/experiments/darts.py"
+_TEST_IMAGES = 10_000
 _PUBLISHED = (
     "Published, at the papers' scale and for a cell chosen among several searches, and not "
     "measured here: 3.00 ± 0.14 % with the first-order gradient (1.5 GPU days of search) and "
@@ -42,7 +44,18 @@ def _cells(record: dict[str, Any]) -> str:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     rows += [_row(way, runs, searches.get(way, [])) for way, runs in trainings.items()]
-    return "\n".join(rows) + f"\n\n{_PUBLISHED}" + measured(record)
+    uncertain = (
+        f"The number of test images alone makes an error uncertain by ± {_spread(record):.1f} points "
+        "(one standard deviation)."
+    )
+    return "\n".join(rows) + f"\n\n{uncertain} {_PUBLISHED}" + measured(record)
+
+
+def _spread(record: dict[str, Any]) -> float:
+    """The standard deviation, in points, of the share of wrong answers at the mean error."""
+    p = statistics.mean(run["test_error"] for run in record["trainings"])
+    n = record["scale"]["test_images"] or _TEST_IMAGES
+    return 100 * math.sqrt(p * (1 - p) / n)
 
 
 def _scale(record: dict[str, Any]) -> str:
