@@ -45,8 +45,8 @@ def _cells(record: dict[str, Any]) -> str:
     ]
     rows += [_row(way, runs, searches.get(way, [])) for way, runs in trainings.items()]
     uncertain = (
-        f"The number of test images alone makes an error uncertain by ± {_spread(record):.1f} points "
-        "(one standard deviation)."
+        f"The number of test images alone makes an error uncertain by ± {_spread(record):.1f} "
+        "points (one standard deviation)."
     )
     return "\n".join(rows) + f"\n\n{uncertain} {_PUBLISHED}" + measured(record)
 
