@@ -189,7 +189,8 @@ def number_difference(
             f"{name} is nearly right, with a relative error of {error:.0e}: was it rounded, or "
             "computed in float32?"
         )
-    if isinstance(got, int) and isinstance(expected, int) and max(abs(got), abs(expected)) < 100:
+    few = expected == 0 or max(abs(got), abs(expected)) < 100
+    if isinstance(got, int) and isinstance(expected, int) and few:
         return (
             f"{name} is {got}, {abs(got - expected)} too {'large' if got > expected else 'small'}"
         )
@@ -247,7 +248,7 @@ def values(got: torch.Tensor, expected: torch.Tensor, name: str, allowed: float)
         return f"{name} has the wrong sign everywhere"
     size = float(expected.square().sum())
     ratio = float((got * expected).sum()) / size if size else 0.0
-    if abs(ratio) > FLOOR and close(got / ratio, expected, allowed):
+    if abs(ratio) > FLOOR and abs(ratio - 1) > NEARLY and close(got / ratio, expected, allowed):
         return f"{name} is {ratio:.4g} times what it should be, everywhere"
     shift = float((got - expected).mean())
     if got.numel() > 1 and close(got - shift, expected, allowed):

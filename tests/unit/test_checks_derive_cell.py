@@ -180,3 +180,30 @@ def test_none_is_undone_by_a_batch_norm():
     outputs = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)
     (slope,) = torch.autograd.grad(F.softmax(alpha, 0) @ outputs, alpha)
     assert float(slope[0]) == pytest.approx(-1 / 3)
+
+
+def test_a_path_with_the_most_edges_need_not_have_the_most_convolutions_in_the_cases():
+    """A student who takes both numbers from one path fails, with whatever seed."""
+
+    def answer(genes):
+        best = [(0, 0), (0, 0)]
+        for i in range(0, len(genes), 2):
+            pair = genes[i : i + 2]
+            best.append(max((best[s][0] + 1, best[s][1] + ("conv" in name)) for name, s in pair))
+        return max(best)
+
+    for seed in range(5):
+        verdict = Judge(EXERCISE["longest_paths"], [seed])(answer)
+        assert verdict.mistake == "most_on_the_longest"
+
+
+def test_a_skip_counted_as_a_convolution_is_told_so():
+    def answer(genes):
+        edges, learned = [0, 0], [0, 0]
+        for i in range(0, len(genes), 2):
+            pair = genes[i : i + 2]
+            edges.append(max(edges[s] + 1 for _, s in pair))
+            learned.append(max(learned[s] + ("con" in name) for name, s in pair))
+        return max(edges), max(learned)
+
+    assert Judge(EXERCISE["longest_paths"], [SEED])(answer).mistake == "skips_have_weights"

@@ -376,6 +376,11 @@ strongest_inputs = Question(
             "(sorted(..., reverse=True) keeps the order of equals, [::-1] does not)",
         ),
         Mistake(
+            "weakest_of_all",
+            inputs_by(keep=lambda s, rows: order([-x for x in s], rows)[:2]),
+            "you keep the two weakest inputs of each node: the strongest are asked for",
+        ),
+        Mistake(
             "weakest",
             inputs_by(keep=lambda s, rows: order(s, rows)[::-1][:2]),
             "you keep the weakest inputs",

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 
 from mlcourse.checks.by_hand_questions.shared import normal
 from mlcourse.checks.complexity_questions.shared import DTYPE
-from mlcourse.checks.declare import Mistake, Question, Variant
+from mlcourse.checks.declare import Forbidden, Mistake, Question, Variant
 from mlcourse.checks.search_basics_questions.shared import EXACT, integer, shuffled
 
 # --- The discretisation gap -----------------------------------------------------------------------
@@ -100,6 +100,12 @@ discretisation_gap = Question(
             "still_weighted",
             gap_by(choice=lambda o, a, y: a.softmax(0)[kept(a)] * o[kept(a)]),
             "the kept operation still has its weight p_k: in the derived cell it is used as it is",
+        ),
+        Mistake(
+            "place_without_none",
+            gap_by(choice=lambda o, a, y: o[int(a[1:].argmax())]),
+            "your place counts from the first operation after none: add 1 before you take the "
+            "outputs of that place",
         ),
         Mistake(
             "best_by_loss",
@@ -259,6 +265,12 @@ def ties_agree(a: Sequence[float], b: Sequence[float]) -> float:
     return both_sides(float(agree.sum()), x, y)
 
 
+READY_MADE = Forbidden(
+    "statistics",
+    "tau is to be counted from the pairs: leave the function of a library for a comparison",
+    attributes=frozenset({"kendalltau", "weightedtau"}),
+)
+
 kendall_tau = Question(
     name="kendall_tau",
     title="Kendall's tau, with ties",
@@ -279,6 +291,18 @@ kendall_tau = Question(
             tau_by(lambda s, x, y: s / np.count_nonzero(x * y)),
             "you divide by the pairs without any tie: with tau-b the pairs that differ in a and "
             "those that differ in b are counted apart, and the root of their product is taken",
+        ),
+        Mistake(
+            "ties_as_concordant",
+            tau_by(lambda s, x, y: both_sides(s + float((x * y == 0).sum()), x, y)),
+            "you count tied pairs as concordant (>= 0): a pair that is tied in either list is "
+            "neither",
+        ),
+        Mistake(
+            "ties_as_discordant",
+            tau_by(lambda s, x, y: both_sides(s - float((x * y == 0).sum()), x, y)),
+            "you count tied pairs as discordant (all that are not concordant): a pair that is tied "
+            "in either list is neither",
         ),
         Mistake(
             "no_root",
@@ -351,6 +375,7 @@ kendall_tau = Question(
         Variant("all ordered pairs", tau_by_matrices),
         Variant("a correlation of signs", tau_by_correlation),
     ),
+    forbidden=(READY_MADE,),
     hints=(
         "For each pair i < j the sign of a[i] - a[j] times that of b[i] - b[j]: +1, -1 or 0.",
         "Count the pairs with a[i] != a[j], and those with b[i] != b[j].",

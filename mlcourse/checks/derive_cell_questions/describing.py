@@ -132,8 +132,8 @@ gene_parameters = Question(
         Mistake(
             "biases_for_norms",
             parameters_by(norm=lambda c: 0, biases=1),
-            "you count biases, which these convolutions do not have, and no batch norms: each of "
-            "those has a scale and a shift for each channel",
+            "C parameters of the factorised reduction are missing: its batch norm has a scale "
+            "*and* a shift for each of its C channels (and no convolution has a bias)",
         ),
         Mistake(
             "running_statistics",
@@ -251,6 +251,11 @@ def paths_cases(g: Generator) -> list[tuple[Calls]]:
         ("max_pool_3x3", 3), (free[5], 0), ("skip_connect", 1), (free[1], 0),
     ]  # fmt: skip
     calls["the longest paths of a cell that ends in skips and pools"] = (dilated,)
+    apart = [
+        (free[0], 0), (free[1], 1), (free[2], 2), ("sep_conv_3x3", 1),
+        (free[3], 3), (free[4], 0), ("dil_conv_3x3", 3), (free[5], 1),
+    ]  # fmt: skip
+    calls["the longest paths of a cell whose two paths are apart"] = (apart,)
     return [(calls,)]
 
 
@@ -318,6 +323,15 @@ def on_the_longest(genes: Genes) -> int:
         ]
         best.append(max(found, key=lambda pair: pair[0]))
     return max(best, key=lambda pair: pair[0])[1]
+
+
+def most_on_the_longest(genes: Genes) -> int:
+    """Convolutions on a path with the most edges, the most among equals."""
+    best = [(0, 0), (0, 0)]
+    for i in range(0, len(genes), 2):
+        pair = genes[i : i + 2]
+        best.append(max((best[s][0] + 1, best[s][1] + int(is_conv(name))) for name, s in pair))
+    return max(best)[1]
 
 
 def both(rule: Callable[[Genes, Callable[[str], int]], int]) -> Callable[[Genes], tuple[int, int]]:
@@ -394,6 +408,20 @@ longest_paths = Question(
             "twice",
             paths_by(learned=lambda g: max(depths(g, lambda n: is_conv(n) * (1 + (n[0] == "s"))))),
             "you count a separable convolution as two: an *edge* counts once",
+        ),
+        Mistake(
+            "skips_have_weights",
+            paths_by(
+                learned=lambda genes: max(depths(genes, lambda name: int("pool" not in name)))
+            ),
+            "you count skips as edges with weights: in a normal cell they have none (and note that "
+            "skip_connect has the letters con in it)",
+        ),
+        Mistake(
+            "most_on_the_longest",
+            paths_by(learned=most_on_the_longest),
+            "your second number is of a path with the most edges: the path with the most "
+            "convolutions may be another, shorter one",
         ),
         Mistake(
             "inputs_apart",

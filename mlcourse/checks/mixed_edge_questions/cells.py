@@ -431,6 +431,17 @@ network_table = Question(
             "the stem puts out 3 * channels channels",
         ),
         Mistake(
+            "stem_like_a_cell",
+            lambda c, n, side: [
+                tuple(
+                    4 * c if one == 3 * c and i < 2 and place < 2 else one
+                    for place, one in enumerate(row)
+                )
+                for i, row in enumerate(table_by()(c, n, side))
+            ],
+            "you take the stem for a cell of four nodes: it puts out 3 * channels channels",
+        ),
+        Mistake(
             "stem_of_colours",
             lambda c, n, side: [
                 tuple(

@@ -71,6 +71,12 @@ def costs_by(
     return operation_costs
 
 
+def skip_never_free(name: str, channels: int, side: int, stride: int) -> Costs:
+    if name == "skip_connect":
+        return channels**2, channels**2 * ceiling(side, stride) ** 2
+    return costs_by()(name, channels, side, stride)
+
+
 def costs_by_table(name: str, channels: int, side: int, stride: int) -> Costs:
     c = channels
     parameters = {
@@ -153,8 +159,8 @@ operation_costs = Question(
         Mistake(
             "norms",
             costs_by(more=lambda c, convolutions: 2 * c),
-            "you count a scale and a shift for each channel: the batch norms of a mixed edge have "
-            "none",
+            "you count scales and shifts of batch norms, or as many biases: in a mixed edge the "
+            "norms have neither, and no convolution has a bias",
         ),
         Mistake(
             "biases",
@@ -173,6 +179,12 @@ operation_costs = Question(
             costs_by(skip=lambda c: 0),
             "at stride 2 the skip cannot hand on its input, whose maps are too large: it is two "
             "1x1 convolutions of C/2 filters each",
+        ),
+        Mistake(
+            "skip_never_free",
+            skip_never_free,
+            "you count two convolutions for the skip at stride 1 as well: there it hands on its "
+            "input, which costs nothing",
         ),
         Mistake(
             "half_a_skip",

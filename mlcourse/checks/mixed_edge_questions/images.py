@@ -114,6 +114,12 @@ average_pool = Question(
             "the stride is ignored: with stride 2 every second row and column is asked for",
         ),
         Mistake(
+            "pixels_left_out_first",
+            lambda x, stride: average(x[:, :, ::stride, ::stride], 1),
+            "you leave out rows and columns before you take the means: the 3x3 windows are of the "
+            "full image, and only then every second mean is kept",
+        ),
+        Mistake(
             "stride_from_1",
             lambda x, stride: average(x, 1)[:, :, stride - 1 :: stride, stride - 1 :: stride],
             "with stride 2 you begin at the second row and column: the first window is centred on "
@@ -254,6 +260,11 @@ halved = Question(
             halved_by(odd=even_pixels),
             "B sees the same pixels as A, so that three of four pixels are lost: it should see "
             "those one further down and to the right",
+        ),
+        Mistake(
+            "moved_down",
+            halved_by(odd=lambda x: moved_right(x.transpose(2, 3)).transpose(2, 3)),
+            "B's pixels are moved down only: move them to the right as well",
         ),
         Mistake(
             "moved_right",
