@@ -2,8 +2,8 @@
 
 Images are (N, H, W, C), channels last: what a filter for each channel needs of a pixel lies side by
 side. On CPUs oneDNN has quick code for the forward pass of any filter, but the backward pass of
-most of DARTS' filters goes to general code, which is 10 to 500 times slower. Three facts bring it
-back to what is quick, and `fast_extension` does without them where there is a compiler:
+those with gaps, and of 5x5 filters of stride 1, goes to general code. Three facts bring it back to
+what is quick, and `fast_extension` does without them where there is a compiler:
 
 - the gradient in the images is a convolution itself, with the filter turned by 180 degrees;
 - a filter with gaps (dilation 2) is one without on every second row and column;
@@ -38,7 +38,7 @@ def plain_depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Te
     """Do what `depthwise` does as one call of torch's convolution."""
     k, C, K, _ = weight.shape
     rows = F.conv2d(
-        _channels_first(x.repeat(1, 1, 1, k)),
+        _channels_first(_repeated(x, k)),
         weight.reshape(k * C, 1, K, K),
         stride=stride,
         padding=dilation * (K // 2),
@@ -99,24 +99,33 @@ def _in_pytorch(
     k, C, K, _ = weight.shape
     g = _channels_first(g.flatten(3))
     filters = weight.reshape(k * C, 1, K, K)
-    images = _channels_first(x.repeat(1, 1, 1, k)) if also_weight or stride > 1 else x
-    if stride == 1:
+    # Where oneDNN is quick anyway.
+    is_quick = stride == 2 or (K == 3 and dilation == 1)
+    images = _channels_first(_repeated(x, k)) if also_weight or is_quick else x
+    into_filters: Tensor | None
+    if is_quick:
+        into_x, into_filters = _torchs(g, images, filters, stride, (True, also_weight))
+    else:
         turned = filters.flip(2, 3)
         into_x = F.conv2d(g, turned, None, 1, dilation * (K // 2), dilation, k * C)
-    else:
-        into_x = _torchs(g, images, filters, stride, (True, False))
-    into_x = _channels_last(into_x).unflatten(3, (k, C)).sum(3)
-    if not also_weight:
-        return into_x, None
-    return into_x, _into_filters(g, images, filters, stride, dilation).view_as(weight)
+        into_filters = _into_filters(g, images, filters, dilation) if also_weight else None
+    into_x = _channels_last(into_x)
+    if k > 1:
+        into_x = into_x.unflatten(3, (k, C)).sum(3)
+    return into_x, None if into_filters is None else into_filters.view_as(weight)
 
 
-def _into_filters(g: Tensor, x: Tensor, filters: Tensor, stride: int, dilation: int) -> Tensor:
+def _repeated(x: Tensor, k: int) -> Tensor:
+    """Images (N, H, W, C) k times side by side, (N, H, W, k C); no copy of a single one."""
+    return x.repeat(1, 1, 1, k) if k > 1 else x
+
+
+def _into_filters(g: Tensor, x: Tensor, filters: Tensor, dilation: int) -> Tensor:
     if dilation == 2:
-        return _into_filters(_every_second(g), _every_second(x), filters, stride, 1)
-    if filters.shape[-1] == 5 and stride == 1:
+        return _into_filters(_every_second(g), _every_second(x), filters, 1)
+    if filters.shape[-1] == 5:
         return _into_four_thirds(g, x, filters)
-    return _torchs(g, x, filters, stride, (False, True))
+    return _torchs(g, x, filters, 1, (False, True))[1]
 
 
 def _every_second(x: Tensor) -> Tensor:
@@ -134,16 +143,16 @@ def _into_four_thirds(g: Tensor, x: Tensor, filters: Tensor) -> Tensor:
         for j in (0, 2):
             corner = filters[:, :, i : i + 3, j : j + 3]
             pixels = x[:, :, i : i + H + 2, j : j + W + 2]
-            into[:, :, i : i + 3, j : j + 3] = _torchs(g, pixels, corner, 1, (False, True), 0)
+            into[:, :, i : i + 3, j : j + 3] = _torchs(g, pixels, corner, 1, (False, True), 0)[1]
     return into
 
 
 def _torchs(
     g: Tensor, x: Tensor, filters: Tensor, stride: int, which: tuple[bool, bool], pad: int = -1
-) -> Tensor:
-    """Torch's own gradient in the images or the filters, whichever is asked for."""
+) -> tuple[Tensor, Tensor]:
+    """Torch's own gradients in images and filters; None for one that is not asked for."""
     padding = filters.shape[-1] // 2 if pad < 0 else pad
-    into = torch.ops.aten.convolution_backward(
+    into_x, into_filters, _ = torch.ops.aten.convolution_backward(
         g,
         x,
         filters,
@@ -156,7 +165,7 @@ def _torchs(
         len(filters),
         [*which, False],
     )
-    return into[0] if which[0] else into[1]
+    return into_x, into_filters
 
 
 def _channels_first(x: Tensor) -> Tensor:
