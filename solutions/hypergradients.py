@@ -16,7 +16,7 @@
 #
 # Weights $w$ are trained on one loss, and what they were trained *with*, the hyper-parameters $h$, is judged by another: the loss on validation data. The **hypergradient** says how the validation loss of the trained weights changes with $h$. You will find it by hand for ridge regression, then with the implicit function theorem for a penalty on each weight, with products alone, through one step of training, and through all of them. At the end you tune 65 penalties at once, and see what that costs.
 #
-# **How it works.** Replace each `raise NotImplementedError()` and each `...` by your answer, run the cell, then run the check below it. `hint("hypergradients.ridge_weights")` helps you on, a little more at each call. Each function is graded by itself, with inputs of our own. It takes about three hours and goes with the second chapter of Part 5.
+# **How it works.** Replace each `raise NotImplementedError()` and each `...` by your answer, run the cell, then run the check below it. `hint("hypergradients.ridge_weights")` helps you on, a little more at each call. Each function is graded by itself, with inputs of our own. It takes about three hours and goes with the second chapter of Part 5. In the checks some tensors are float32 and others float64: give what you make the dtype of the inputs.
 #
 # There are $n$ weights and $m$ hyper-parameters. A gradient in $w$ has the shape $(n,)$, one in $h$ has $(m,)$. $H$, $(n, n)$ and symmetric, is the Hessian of the **train** loss in $w$, and $M$, $(n, m)$, its **mixed derivative**: entry $(i, j)$ is the derivative in $h_j$ of the gradient's entry $i$. Leave the arguments as they are, return something new, and keep the precision of the inputs.
 

@@ -198,7 +198,7 @@ unrolled_gradient = Question(
     reference=gradient_by(),
     cases=gradient_cases,
     parts=("the gradient",),
-    tolerance=EXACT,
+    tolerance={**EXACT, float: 1e-5},
     mistakes=(
         Mistake(
             "first_order",

@@ -278,6 +278,18 @@ def changed_cg(turn: Callable[..., Tensor], of_residual: bool = False) -> Answer
     return solve_by_cg
 
 
+def one_tensor_for_two(product: Callable, u: Tensor, q: Tensor, steps: int) -> Tensor:
+    """Begins with p = r, and changes r in place."""
+    r = p = u - product(q)
+    for _ in range(steps):
+        Hp, old = product(p), r @ r
+        alpha = old / (p @ Hp)
+        q = q + alpha * p
+        r -= alpha * Hp
+        p = r + (r @ r) / old * p
+    return q
+
+
 def changes_q(product: Callable, u: Tensor, q: Tensor, steps: int) -> Tensor:
     q += cg_by()(product, u, q, steps) - q
     return q
@@ -349,6 +361,12 @@ solve_by_cg = Question(
             "residual_turned",
             cg_by(residual=lambda u, Hq: Hq - u),
             "the first residual has the wrong sign: it is u - H q",
+        ),
+        Mistake(
+            "direction_is_the_residual",
+            one_tensor_for_two,
+            "p and r are one tensor: after p = r, `r -= ...` changes p as well, so write "
+            "r = r - ... or begin with a copy",
         ),
         Mistake(
             "residual_added",
