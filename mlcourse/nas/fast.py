@@ -218,9 +218,14 @@ def _usual_operations(cell: Cell, channels: int) -> frozenset[str]:
         usual = frozenset(edges[0])
         for edge, (source, _) in zip(edges, cell_edges(cell.nodes), strict=True):
             made = MixedEdge(channels, _stride(cell, source), tuple(edge))
-            usual &= {name for name in edge if repr(edge[name]) == repr(made[name])}
+            usual &= {name for name in edge if _looks(edge[name]) == _looks(made[name])}
         _LOOKED_AT[cell] = modules, usual
     return usual
+
+
+def _looks(operation: nn.Module) -> str:
+    # Norms may be told for a while to note no statistics, which this form also knows.
+    return repr(operation).replace("track_running_stats=False", "track_running_stats=True")
 
 
 def _stride(cell: Cell, source: int) -> int:

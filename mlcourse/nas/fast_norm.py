@@ -43,6 +43,8 @@ class RunningStatistics:
 
     def add(self, norms: Sequence[nn.BatchNorm2d], seen: Statistics) -> None:
         """Note the statistics of some norms, (norms, channels), or of all the same, (channels,)."""
+        if not norms[0].track_running_stats:
+            return
         unbiased = seen.variance * (seen.pixels / (seen.pixels - 1))
         self._norms += norms
         self._means += seen.mean.expand(len(norms), -1).unbind()

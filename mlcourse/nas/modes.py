@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextmanager
@@ -29,16 +30,25 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def keeping_buffers(module: nn.Module) -> Iterator[None]:
-    """Have a module work on copies of its buffers, such as the statistics of batch norms.
+    """Have a module leave its buffers as they are: batch norms note nothing, others get copies.
 
     A graph made meanwhile keeps the copies, so it can be differentiated afterwards.
     """
-    places = [part._buffers for part in module.modules() if part._buffers]
-    own = [dict(buffers) for buffers in places]
-    for buffers in places:
-        buffers.update({name: b.clone() for name, b in buffers.items() if b is not None})
+    norms, places = [], []
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            norms.append((part, part.track_running_stats))
+        elif part._buffers:
+            places.append((part._buffers, dict(part._buffers)))
+    for norm, _ in norms:
+        # In training no statistics are noted then, and in evaluation they are used all the same.
+        norm.track_running_stats = False
+    for buffers, own in places:
+        buffers.update({name: b.clone() for name, b in own.items() if b is not None})
     try:
         yield
     finally:
-        for buffers, kept in zip(places, own, strict=True):
-            buffers.update(kept)
+        for norm, tracked in norms:
+            norm.track_running_stats = tracked
+        for buffers, own in places:
+            buffers.update(own)

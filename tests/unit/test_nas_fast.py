@@ -12,8 +12,10 @@ from torch.nn import functional as F
 from mlcourse.nas import fast_extension
 from mlcourse.nas.architect import Architect
 from mlcourse.nas.darts import search
-from mlcourse.nas.fast import FastSupernet, fast
+from mlcourse.nas.fast import FastSupernet, _usual_operations, fast
 from mlcourse.nas.kinks import smooth_
+from mlcourse.nas.modes import keeping_buffers
+from mlcourse.nas.operations import OPERATIONS
 from mlcourse.nas.remedies import PartialChannels
 from mlcourse.nas.remedies.removal import without
 from mlcourse.nas.supernet import Supernet
@@ -170,6 +172,19 @@ def test_the_architects_gradients_are_equal(way, order):
         # A difference of gradients loses the digits that its small divisor says.
         close = {"atol": 1e-7, "rtol": 1e-6} if order == "finite_difference" else CLOSE
         torch.testing.assert_close(gradient, gradients[1][name], **close)
+
+
+def test_statistics_that_are_to_stay_do_so_and_all_is_fast_meanwhile(pytorch):
+    naive, other = pair()
+    before = {name: b.clone() for name, b in other.named_buffers()}
+    X, _ = batch()
+    with keeping_buffers(other), keeping_buffers(naive):
+        torch.testing.assert_close(other(X), naive(X), **CLOSE)
+        asked = [_usual_operations(cell, cell.edges[0].channels) for cell in other.cells]
+    assert asked == [frozenset(OPERATIONS)] * 3
+    assert all(torch.equal(before[name], b) for name, b in other.named_buffers())
+    other(X)
+    assert not all(torch.equal(before[name], b) for name, b in other.named_buffers())
 
 
 @pytest.mark.slow
