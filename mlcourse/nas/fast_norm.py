@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from mlcourse.nas.fast_backward import gradients_by_autograd
+from mlcourse.nas.fast_extension import compiled
 from mlcourse.nas.fast_products import affine2_, affine_, cross
 
 #: What torch's BatchNorm2d adds to variances, and how far it moves running statistics.
@@ -101,36 +102,41 @@ def plain_normalised(D: Tensor, W: Tensor, scale: Tensor | float = 1) -> Tensor:
 
 
 class _Norm:
-    """The batch norm of D W^T, known from D (edges, pixels, channels) and W."""
+    """The batch norm of D W^T times scale (edges, 1), known from D (edges, pixels, channels) and W.
 
-    def __init__(self, D: Tensor, W: Tensor) -> None:
-        self.W, self.m = W, D.mean(1)
+    It is D V + b with matrices V (edges, channels, out) and b (edges, 1, out).
+    """
+
+    def __init__(self, D: Tensor, W: Tensor, scale: Tensor) -> None:
+        functions = compiled(D)
+        if functions is not None:
+            made = functions.norm(D, W, scale, EPS)
+            self.V, self.b, self.m, self.WS, self.mean, self.variance, self.r = made
+            return
+        self.m = D.mean(1)
         covariance = cross(D, D) / D.shape[1] - self.m[:, :, None] * self.m[:, None]
         self.WS = W @ covariance
         self.mean = (W @ self.m[:, :, None])[:, :, 0]
         self.variance = (self.WS * W).sum(2)
         self.r = (self.variance + EPS).rsqrt()
-
-    def product(self, scale: Tensor) -> tuple[Tensor, Tensor]:
-        """Return matrices V (edges, channels, out) and b (edges, 1, out): scale * norm is D V + b.
-
-        scale is (edges, 1).
-        """
-        scale = scale * self.r
-        return (scale[:, :, None] * self.W).mT, -(scale * self.mean)[:, None]
+        scaled = scale * self.r
+        self.V, self.b = (scaled[:, :, None] * W).mT, -(scaled * self.mean)[:, None]
 
     def backward(
-        self, G: Tensor, D: Tensor, scale: Tensor, also_W: bool
+        self, G: Tensor, D: Tensor, W: Tensor, scale: Tensor, also_W: bool
     ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return the gradients in D, W and scale when scale * norm has G (edges, pixels, out).
+        """Return the gradients in D, W and scale when the norm times scale has G, as (D W^T).
 
         With g the mean of G over pixels and q that of G * norm, the gradient in the convolution's
         output is scale * r * (G - g - q * norm).
         """
+        functions = compiled(D)
+        if functions is not None:
+            kept = self.m, self.WS, self.mean, self.r
+            return functions.norm_backward(G, D, W, scale, *kept, also_W)  # type: ignore[no-any-return]
         edges, pixels, channels = D.shape
         GD, g = cross(G, D) / pixels, G.mean(1)
-        q = self.r * ((GD * self.W).sum(2) - self.mean * g)
-        V, _ = self.product(scale)
+        q = self.r * ((GD * W).sum(2) - self.mean * g)
         rq = (self.r * q)[:, :, None]
         into_W = None
         if also_W:
@@ -139,7 +145,7 @@ class _Norm:
         # In memory the pixels come first, as they do in D.
         into_D = D.new_empty(pixels, edges, channels).transpose(0, 1)
         constant = self.r * q * self.mean - g
-        affine2_(into_D, constant[:, None] @ V.mT, G, V.mT, D, V @ (-rq * self.W))
+        affine2_(into_D, constant[:, None] @ self.V.mT, G, self.V.mT, D, self.V @ (-rq * W))
         return into_D, into_W, pixels * q.sum(1, keepdim=True)
 
 
@@ -148,12 +154,11 @@ class _AddNormalised(Function):
     def forward(
         ctx: Any, total: Tensor, D: Tensor, W: Tensor, scale: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.norm = norm = _Norm(D, W)
+        ctx.norm = norm = _Norm(D, W, scale)
         ctx.save_for_backward(D, W, scale)
         ctx.mark_dirty(total)
         ctx.mark_non_differentiable(norm.mean, norm.variance)
-        V, b = norm.product(scale)
-        affine_(total.view(D.shape[0], D.shape[1], -1), b, D, V, add=True)
+        affine_(total.view(D.shape[0], D.shape[1], -1), norm.b, D, norm.V, add=True)
         return total, norm.mean, norm.variance
 
     @staticmethod
@@ -162,16 +167,15 @@ class _AddNormalised(Function):
         by_edge = G.reshape(len(D), D.shape[1], -1)
         if torch.is_grad_enabled():
             return G, *gradients_by_autograd(plain_normalised, (D, W, scale), by_edge)
-        return G, *ctx.norm.backward(by_edge, D, scale, ctx.needs_input_grad[2])
+        return G, *ctx.norm.backward(by_edge, D, W, scale, ctx.needs_input_grad[2])
 
 
 class _NormalisedReLU(Function):
     @staticmethod
     def forward(ctx: Any, D: Tensor, W: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.norm = norm = _Norm(D, W)
-        V, b = norm.product(torch.ones_like(W[:, :1, 0]))
+        ctx.norm = norm = _Norm(D, W, torch.ones_like(W[:, :1, 0]))
         Z = D.new_empty(D.shape[1], len(W), W.shape[1]).transpose(0, 1)
-        affine_(Z, b, D, V)
+        affine_(Z, norm.b, D, norm.V)
         Z.relu_()
         ctx.save_for_backward(D, W, Z)
         ctx.mark_non_differentiable(norm.mean, norm.variance)
@@ -183,5 +187,5 @@ class _NormalisedReLU(Function):
         if torch.is_grad_enabled():
             return gradients_by_autograd(plain_normalised_relu, (D, W), G)
         G, one = torch.ops.aten.threshold_backward(G, Z, 0), torch.ones_like(W[:, :1, 0])
-        into_D, into_W, _ = ctx.norm.backward(G, D, one, ctx.needs_input_grad[1])
+        into_D, into_W, _ = ctx.norm.backward(G, D, W, one, ctx.needs_input_grad[1])
         return into_D, into_W
