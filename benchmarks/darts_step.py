@@ -11,7 +11,9 @@ them; the same in channels last; the fast form in PyTorch alone; and with the ex
 All ways take turns within each repeat, so that a machine that slows down slows all. A ratio is the
 median over repeats of the naive form's time over a way's in the same repeat, with the smallest and
 the largest. On one thread times are the processor's, which leave out what other programs take; on
-two threads they are a clock's. A way's first pass is not counted: it may build the extension.
+two threads they are a clock's. In its turn a way takes two steps, of which the second counts: a
+search takes one after another, and does not find in the caches what another form left there. Each
+size and order has a new process, whose memory nobody has cut to pieces.
 
 What a profile of the naive form's pass says (torch.profiler, one thread, C=16, 8 layers, batch 8):
 half of the time is the backward pass of convolutions, nearly all of it depthwise. Where oneDNN has
@@ -28,11 +30,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import itertools
 import json
+import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -137,13 +142,11 @@ def ways(size: Size, order: Order) -> dict[str, Way]:
 def interleaved(
     calls: dict[str, Way], repeats: int, clock: Callable[[], float]
 ) -> dict[str, list[float]]:
-    """Return `repeats` times (s) of each call, after a pass that is not counted."""
-    for call in calls.values():
-        with call.context():
-            call.step.loss(*call.step.batches[0]).backward()
+    """Return `repeats` times (s) of each call, each after one that is not counted."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
+            call()
             start = clock()
             call()
             times[name].append(clock() - start)
@@ -171,19 +174,23 @@ def rows(size: Size, order: Order, threads: int, times: dict[str, list[float]]) 
     return made
 
 
-def measure(sizes: tuple[Size, ...], repeats: int, threads: tuple[int, ...]) -> Iterator[dict]:
-    """Yield all rows. Sets torch's number of threads, and puts it back."""
+def measure(size: Size, order: Order, threads: int, repeats: int) -> list[dict]:
+    """Return the rows of a size and an order. Sets torch's number of threads, and puts it back."""
     before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    clock = time.process_time if threads == 1 else time.perf_counter
     try:
-        for number in threads:
-            torch.set_num_threads(number)
-            clock = time.process_time if number == 1 else time.perf_counter
-            for size in sizes:
-                for order in ORDERS:
-                    times = interleaved(ways(size, order), repeats, clock)
-                    yield from rows(size, order, number, times)
+        return rows(size, order, threads, interleaved(ways(size, order), repeats, clock))
     finally:
         torch.set_num_threads(before)
+
+
+def all_rows(sizes: tuple[Size, ...], repeats: int, threads: tuple[int, ...]) -> Iterator[dict]:
+    """Yield the rows of all sizes and orders, each measured in a new process."""
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=fresh, max_tasks_per_child=1) as new:
+        for number, size, order in itertools.product(threads, sizes, ORDERS):
+            yield from new.submit(measure, size, order, number, repeats).result()
 
 
 def show(measured: list[dict]) -> None:
@@ -218,7 +225,7 @@ def main() -> None:
     if load > 1:
         print(f"other programs are running (load {load}): expect longer times")
     measured: list[dict] = []
-    for row in measure(sizes, repeats, (1, 2)):
+    for row in all_rows(sizes, repeats, (1, 2)):
         measured.append(row)
         if options.out:
             # After each row, as the whole takes minutes.
