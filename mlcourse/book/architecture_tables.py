@@ -24,22 +24,23 @@ def darts_step_text() -> str:
     record = record_of("darts_step")
     if record is None:
         return not_measured("darts_step")
-    rows = [
-        "| C, layers, batch | order | threads | form | seconds "
-        "| naive / this | channels last / this |",
-        "|---|---|--:|---|--:|--:|--:|",
-    ]
-    rows += [_step(row) for row in record["steps"]]
+    groups: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
+    for row in record["steps"]:
+        size = f"{row['channels']}, {row['layers']}, {row['batch']}"
+        group = (size, _ORDERS[row["order"]], str(row["threads"]))
+        groups.setdefault(group, {})[row["way"]] = row
+    forms = [form for form in next(iter(groups.values())) if form != "naive"]
+    fast = [form for form in forms if not form.startswith("naive")]
+    columns = ["C, layers, batch", "order", "threads", "naive (s)"]
+    columns += [f"naive / {form}" for form in forms]
+    columns += [f"channels last / {form}" for form in fast]
+    rows = [f"| {' | '.join(columns)} |", "|---|---|" + "--:|" * (len(columns) - 2)]
+    for group, found in groups.items():
+        seconds = f"{found['naive']['seconds']:.2f}"
+        ratios = [f"**{found[form]['naive']:.2f}**" for form in forms]
+        ratios += [f"{found[form]['channels_last']:.2f}" for form in fast]
+        rows.append(f"| {' | '.join([*group, seconds, *ratios])} |")
     return "\n".join(rows) + measured(record)
-
-
-def _step(row: dict[str, Any]) -> str:
-    size = f"{row['channels']}, {row['layers']}, {row['batch']}"
-    spread = f"**{row['naive']:.2f}** ({row['naive_low']:.2f} to {row['naive_high']:.2f})"
-    return (
-        f"| {size} | {_ORDERS[row['order']]} | {row['threads']} | {row['way']} "
-        f"| {row['seconds']:.2f} | {spread} | {row['channels_last']:.2f} |"
-    )
 
 
 def darts_remedies_text() -> str:
