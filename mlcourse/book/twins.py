@@ -55,7 +55,8 @@ class TwinError(Exception):
 
 def chapters(folder: Path = BOOK) -> list[Path]:
     """The text of every chapter: the files `N_part/N_name.md` of the book, in order."""
-    return sorted(folder.glob("[0-9]_*/[0-9]*.md"))
+    found = folder.glob("[0-9]_*/[0-9]*.md")
+    return sorted(found, key=lambda path: (path.parent, int(path.name.split("_")[0])))
 
 
 def read(path: Path) -> NotebookNode:

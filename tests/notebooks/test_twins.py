@@ -156,3 +156,11 @@ def test_each_figure_has_a_text_that_stands_for_it(path: Path) -> None:
             if any(kind.startswith("image/") for kind in output.get("data", {})):
                 alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
                 assert len(alt) > 20, f"give the figure of cell {cell.id} an alt text"
+
+
+def test_chapters_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for name in ("2_b/1_x.md", "1_a/10_z.md", "1_a/2_y.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.relative_to(tmp_path).as_posix() for path in twins.chapters(tmp_path)]
+    assert found == ["1_a/2_y.md", "1_a/10_z.md", "2_b/1_x.md"]
